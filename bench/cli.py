@@ -1,0 +1,198 @@
+"""The command line: verbs, one line for a user's mistake, and an exit code.
+
+Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .types import UserError
+
+HELP = """\
+lamscope: which input pixels does a super-resolution network really use?
+
+  lamscope run [key=value …]      attribution maps, diffusion indices, a ranking and figures; -m sweeps
+  lamscope report RUNS [out=DIR]  table and figures of stored runs
+  lamscope train [key=value …]    train a network of the zoo through BasicSR
+  lamscope weights [key=value …]  which weights are here, and where they come from
+  lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
+
+Examples
+  lamscope run experiment=quickstart
+  lamscope run model=edsr_lite dataset=folder dataset.path=my/images
+  lamscope -m model=imdn,rfdn machine.weights=my/weights dataset=folder dataset.path=my/images
+
+`lamscope key=value` is `lamscope run key=value`. `lamscope run --help` lists every setting.
+"""
+
+
+@dataclass
+class Job:
+    """What the jobs of one command left behind."""
+
+    config: Any = None
+    results: list[Any] = field(default_factory=list)
+    mistakes: int = 0
+    failures: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failures else 2 if self.mistakes else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted; the same command continues where it stopped.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def complain(message: str) -> None:
+    """One line on standard error."""
+    print(f"lamscope: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        from .version import __version__
+
+        print(__version__)
+        return 0
+    verb = arguments[0]
+    if verb in VERBS:
+        return VERBS[verb](arguments[1:])
+    if "=" in verb or verb.startswith("-"):
+        return run(arguments)
+    from .config import suggest
+
+    raise UserError(f"Unknown command '{verb}'.{suggest(verb, list(VERBS))} `lamscope --help` lists them.")
+
+
+def run(arguments: list[str]) -> int:
+    """lamscope run: one cell, or a sweep with -m; then the table and the figures."""
+    job = _hydra(arguments, lambda config: _task(config, "measure")(config))
+    if job.results:
+        _task(job.config, "conclude")(job.config, job.results)
+    return job.exit_code
+
+
+def _task(config: Any, step: str) -> Callable[..., Any]:
+    """conf's `task` names the module that measures one job and concludes over all of them."""
+    return getattr(importlib.import_module(f".{config.task}", __package__), step)
+
+
+def train(arguments: list[str]) -> int:
+    """lamscope train: one network through BasicSR's pipeline, resumed where it stopped."""
+
+    def job(config: Any) -> Any:
+        from .training import train as train_one
+
+        return train_one(config)
+
+    return _hydra(arguments, job).exit_code
+
+
+def report(arguments: list[str]) -> int:
+    """lamscope report RUNS… [out=DIR] [figures=a,b]: table and figures of stored runs."""
+    from .config import options
+    from .report import report as make_report
+
+    runs = [Path(a) for a in arguments if "=" not in a] or [Path("results/runs")]
+    settings = dict(a.split("=", 1) for a in arguments if "=" in a)
+    unknown = set(settings) - {"out", "figures"}
+    if unknown:
+        raise UserError(f"lamscope report knows out=DIR and figures=a,b, not '{sorted(unknown)[0]}'.")
+    figures = [f for f in settings.get("figures", ",".join(options("figure"))).split(",") if f]
+    make_report(runs, Path(settings.get("out", "results/report")), figures)
+    return 0
+
+
+def weights(arguments: list[str]) -> int:
+    """lamscope weights [machine.weights=FOLDER]: what is here, and where it comes from."""
+    from .catalogue import print_weights
+    from .config import compose
+
+    print_weights(compose(arguments))
+    return 0
+
+
+def list_options(arguments: list[str]) -> int:
+    """lamscope options GROUP"""
+    from .config import options
+
+    if len(arguments) != 1:
+        raise UserError("Name one group: lamscope options model.")
+    print("\n".join(options(arguments[0])))
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "report": report,
+    "train": train,
+    "weights": weights,
+    "options": list_options,
+}
+
+
+def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Job:
+    """Compose each job's configuration and do its work. A job that fails is reported and counted; the others go on."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from .config import explain, register_schema, to_config
+
+    job = Job()
+
+    def one(node: Any) -> None:
+        try:
+            config = to_config(node)
+            job.config = config
+            result = work(config)
+        except UserError as error:
+            job.mistakes += 1
+            complain(str(error))
+        except OmegaConfBaseException as error:
+            job.mistakes += 1
+            complain(explain(error))
+        except Exception as error:
+            job.failures += 1
+            traceback.print_exc()
+            complain(f"this job failed: {type(error).__name__}: {error}")
+        else:
+            job.results.append(result)
+
+    register_schema()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
+    before = sys.argv
+    sys.argv = ["lamscope", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    finally:
+        sys.argv = before
+    return job

@@ -1,0 +1,191 @@
+"""The schema of conf/, and the only two ways in: `compose` for Python, Hydra's command line for the shell.
+
+A configuration becomes dataclasses once (`to_config`); below that no DictConfig travels. `instantiate` is the one place
+where a `_target_` becomes an object.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .types import UserError
+
+FAMILIES = (
+    "plain",
+    "residual",
+    "dense",
+    "channel attention",
+    "pixel attention",
+    "non-local",
+    "transformer",
+    "conditional",
+)
+
+
+@dataclass
+class CheckpointConfig:
+    """The file that weights=auto loads. sha256: 64 hex digits, or the prefix that the authors publish."""
+
+    file: str | None = None
+    sha256: str | None = None
+    shipped: bool = False
+    url: str | None = None
+    page: str | None = None
+    licence: str | None = None
+    training_set: str | None = None
+
+
+@dataclass
+class ModelConfig:
+    """One network: how to build it and what is known about it. net and wrappers are `_target_` nodes."""
+
+    name: str = "???"
+    title: str = ""
+    authors: str = ""
+    venue: str = ""
+    year: int | None = None
+    paper: str | None = None
+    code: str | None = None
+    family: str = "plain"
+    scale: int = 4
+    channels: str = "rgb"
+    min_size: int = 1
+    n_parameters: int | None = None
+    unused_parameters: list[str] = field(default_factory=list)
+    net: dict[str, Any] = field(default_factory=dict)
+    wrappers: list[dict[str, Any]] = field(default_factory=list)
+    weights: str | None = "auto"
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    published: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class MachineConfig:
+    """Where things are and what computes. device: auto | cpu | cuda[:n]. weights: folders searched for official files."""
+
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    weights: Any = None
+    progress: str = "auto"
+
+
+@dataclass
+class Config:
+    """The root of conf/. dataset, attribution, train and figure are `_target_` nodes of their own modules."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    attribution: dict[str, Any] = field(default_factory=dict)
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    train: dict[str, Any] = field(default_factory=dict)
+    figures: list[str] = field(default_factory=list)
+    task: str = "lam"
+    seed: int = 0
+    results: str = "results"
+    on_existing: str = "skip"
+    chunk: Any = "auto"
+
+
+def options(group: str) -> list[str]:
+    """Names that can be chosen in a group of conf/, sorted: options("model") → ["carn", …]. Imports no torch."""
+    folder = resources.files("lamscope.conf") / group
+    if not folder.is_dir():
+        groups = sorted(p.name for p in resources.files("lamscope.conf").iterdir() if p.is_dir())
+        raise UserError(f"Unknown group '{group}'. Choose one of {', '.join(groups)}.")
+    return sorted(Path(p.name).stem for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def suggest(word: str, choices: list[str]) -> str:
+    """' Did you mean …?' when a choice is close, else an empty string."""
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def read_model(name: str) -> ModelConfig:
+    """conf/model/<name>.yaml alone, checked against the schema: quicker than `compose` where many are needed."""
+    from omegaconf import OmegaConf
+
+    file = resources.files("lamscope.conf") / "model" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError(f"Unknown model '{name}'.{suggest(name, options('model'))} See conf/model/.")
+    node = OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.create(file.read_text("utf-8")))
+    model = OmegaConf.to_object(OmegaConf.create({"model": node}).model)
+    assert isinstance(model, ModelConfig)
+    return model
+
+
+def register_schema() -> None:
+    """Tell Hydra the schema, so that a typo in a YAML names its file and key."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config, provider="lamscope")
+
+
+def compose(overrides: list[str] | None = None) -> Config:
+    """conf/ with overrides in Hydra's syntax, as dataclasses: compose(["model=imdn", "machine.device=cpu"]).
+
+    Raises UserError for an unknown name or key.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_schema()
+    try:
+        with initialize_config_module("lamscope.conf", version_base="1.3"):
+            return to_config(hydra_compose("config", overrides=overrides or []))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+
+
+def to_config(node: Any) -> Config:
+    """A resolved DictConfig → dataclasses, once."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.resolve(node)
+    config = OmegaConf.to_object(node)
+    assert isinstance(config, Config)
+    if config.model.family not in FAMILIES:
+        raise UserError(f"Family '{config.model.family}' of '{config.model.name}' is none of {', '.join(FAMILIES)}.")
+    return config
+
+
+def instantiate(node: dict[str, Any], **arguments: Any) -> Any:
+    """The object that a `_target_` node describes. Keys `name` are labels of conf/ and passed on like any other."""
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    try:
+        return hydra_instantiate(node, **arguments, _convert_="all")
+    except HydraException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError | ImportError | AttributeError):
+            raise UserError(f"{node.get('_target_', 'A node')} cannot be built: {cause}".splitlines()[0]) from error
+        if cause is None:
+            raise UserError(" ".join(str(error).split())[:300]) from error
+        raise
+
+
+def explain(error: Exception) -> str:
+    """Hydra's and OmegaConf's messages as one line, with the nearest existing name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    unknown = re.search(r"Could not find '([\w-]+)/([^']+)'", str(error))
+    if unknown:
+        group, name = unknown.groups()
+        return f"Unknown {group} '{name}'.{suggest(name, options(group))} See conf/{group}/."
+    key = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)'?", str(error))
+    if key and lines:
+        full = re.search(r"full_key: (\S+)", str(error))
+        known = [f.name for c in (Config, ModelConfig, MachineConfig, CheckpointConfig) for f in fields(c)]
+        return f"There is no setting '{full.group(1) if full else key.group(1)}'.{suggest(key.group(1), known)}"
+    kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
+    return " ".join(kept)[:400] if kept else type(error).__name__

@@ -1,0 +1,71 @@
+"""From a training run to one .safetensors file that says where its weights come from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from .. import weights as weight_files
+from .. import zoo
+from ..config import ModelConfig
+from ..types import UserError
+from ..version import __version__
+
+
+def newest(run: Path) -> int:
+    """The last update that the run has a whole checkpoint of; 0 for none."""
+    states = [int(p.stem) for p in (run / "training_states").glob("*.state") if p.stem.isdigit()]
+    return max((n for n in states if (run / "models" / f"net_g_{n}.pth").is_file()), default=0)
+
+
+def export(run: Path, out: Path, half: bool = False) -> Path:
+    """The newest checkpoint's official network (`net.core`; averaged weights where there are some) as .safetensors.
+
+    half: store float16. The file's header holds strings: model, net, recipe (JSON), updates, batch, patch, seed,
+    dataset, dataset_sha256, sources (JSON), commit, torch, lamscope, validation_psnr_y (dB, on the images kept out of
+    training), date. Returns `out`. Raises UserError for a folder without a checkpoint.
+    """
+    update = newest(run)
+    if not update or not (run / "settings.json").is_file():
+        raise UserError(f"'{run}' holds no training run with a checkpoint.")
+    settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    net = zoo.build(ModelConfig(**settings["model"]))
+    checkpoint = run / "models" / f"net_g_{update}.pth"
+    net.load_state_dict(weight_files.read(checkpoint))
+    dtype = torch.float16 if half else torch.float32
+    core: torch.nn.Module = net.core  # pyright: ignore[reportAssignmentType]
+    state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in core.state_dict().items()}
+    recipe, dataset = settings["recipe"], settings["dataset"]
+    metadata = {
+        "model": settings["model"]["name"],
+        "net": json.dumps({key: settings["model"][key] for key in ("net", "wrappers", "scale")}),
+        "recipe": json.dumps({k: v for k, v in recipe.items() if k not in ("images", "patches", "manifest", "start")}),
+        "updates": str(update),
+        "batch": str(recipe["batch"]),
+        "patch": str(recipe["patch"]),
+        "seed": str(settings["seed"]),
+        "dataset": dataset["dataset"],
+        "dataset_sha256": dataset["sha256"],
+        "sources": dataset["sources"],
+        "commit": settings["commit"],
+        "torch": settings["torch"],
+        "lamscope": __version__,
+        "validation_psnr_y": _psnr(run / "curve.csv", update),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    save_file(state, partial, metadata)
+    os.replace(partial, out)
+    return out
+
+
+def _psnr(curve: Path, update: int) -> str:
+    with curve.open(newline="", encoding="utf-8") as stream:
+        return next((row["psnr_y"] for row in csv.DictReader(stream) if int(row["iteration"]) == update), "unknown")

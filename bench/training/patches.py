@@ -1,0 +1,194 @@
+"""All training images in one HDF5 file, HR and LR; patch k is a pure function of (seed, iteration, index in batch).
+
+Layout: /hr/<n> uint8 (scale·h, scale·w, 3) RGB and /lr/<n> uint8 (h, w, 3), contiguous so that a patch is read without
+decompressing its neighbours. The file's attributes say where the images come from.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from lamscope.models.resize import resize_axis
+
+from ..types import UserError
+from .images import photos
+
+SCHEMA = 1
+
+
+def downsample(hr: np.ndarray, scale: int) -> np.ndarray:
+    """MATLAB's imresize(hr, 1/scale) of uint8 (scale·h, scale·w, 3) → uint8 (h, w, 3), rounded after either pass."""
+    image = torch.from_numpy(np.ascontiguousarray(hr.transpose(2, 0, 1))).double()
+    for axis in (-2, -1):
+        image = (resize_axis(image, axis, 1 / scale) + 0.5).floor().clamp(0, 255)
+    return image.to(torch.uint8).numpy().transpose(1, 2, 0)
+
+
+def build(source: Path, file: Path, scale: int, manifest: Path | None = None) -> Path:
+    """Write every image of a folder or tar, and its LR counterpart, into one HDF5 file. Returns `file`.
+
+    manifest: a CSV with columns crop (or image), source, terms: the credits stored beside the images. The file appears
+    under its name only when it is complete. Raises UserError for a source that cannot be used.
+    """
+    credits = _credits(manifest) if manifest else []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    digest = hashlib.sha256()
+    try:
+        with h5py.File(partial, "w") as f:
+            hr_group, lr_group = f.create_group("hr"), f.create_group("lr")
+            n = 0
+            for photo in photos(source):
+                h, w = (side // scale * scale for side in photo.pixels.shape[:2])
+                if min(h, w) < scale:
+                    raise UserError(f"'{photo.name}' of '{source}' is smaller than {scale}x{scale} pixels.")
+                hr = photo.pixels[:h, :w]
+                digest.update(f"{photo.name}\0{hr.shape}\0".encode() + np.ascontiguousarray(hr).tobytes())
+                for group, pixels in ((hr_group, hr), (lr_group, downsample(hr, scale))):
+                    dataset = group.create_dataset(f"{n:06d}", data=pixels)
+                    dataset.attrs.update(name=photo.name, layout="y, x, RGB", unit="0..255")
+                n += 1
+            f.attrs.update(
+                schema=SCHEMA, scale=scale, downsampling="matlab bicubic", n_images=n, dataset=_stem(source),
+                sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=fingerprint(source),
+            )  # fmt: skip
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return file
+
+
+def ensure(source: Path | None, file: Path, scale: int, manifest: Path | None = None) -> Path:
+    """`file`, built from `source` where it is missing or was made of other files. Raises UserError for a wrong scale."""
+    if source is not None and (not file.exists() or _attribute(file, "fingerprint") != fingerprint(source)):
+        build(source, file, scale, manifest)
+    found = describe(file).scale
+    if found != scale:
+        raise UserError(f"'{file}' holds LR images for x{found}, the network is x{scale}.")
+    return file
+
+
+def fingerprint(source: Path) -> str:
+    """sha256 over names and sizes of the source's files: cheap, and enough to notice another data set."""
+    if not source.exists():
+        raise UserError(f"There are no training images at '{source}'.")
+    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    entries = [f"{p.relative_to(source.parent).as_posix()} {p.stat().st_size}" for p in files]
+    return hashlib.sha256("\n".join(entries).encode()).hexdigest()
+
+
+def _attribute(file: Path, name: str) -> str | None:
+    try:
+        with h5py.File(file, "r") as f:
+            return str(f.attrs.get(name))
+    except OSError:
+        return None
+
+
+def _stem(source: Path) -> str:
+    return source.name.split(".")[0] or source.resolve().name
+
+
+def _credits(manifest: Path) -> list[dict[str, Any]]:
+    """The manifest's sources with their terms and number of images, one entry a source."""
+    if not manifest.is_file():
+        raise UserError(f"There is no manifest of sources at '{manifest}'.")
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or not {"source", "terms"} <= set(rows[0]):
+        raise UserError(f"'{manifest}' lacks the columns source and terms.")
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for row in rows:
+        counts[row["source"], row["terms"]] += 1
+    return [{"source": s, "terms": t, "images": n} for (s, t), n in sorted(counts.items())]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a patches file says of itself. sizes: (n, 2) LR heights and widths."""
+
+    dataset: str
+    sha256: str
+    scale: int
+    sources: str
+    names: list[str]
+    sizes: np.ndarray
+
+
+def describe(file: Path) -> Description:
+    """Read the attributes of a patches file. Raises UserError for a file that is none."""
+    if not file.is_file():
+        raise UserError(f"There is no patches file '{file}'.")
+    try:
+        with h5py.File(file, "r") as f:
+            if f.attrs.get("schema") != SCHEMA:
+                raise UserError(f"'{file}' is no patches file of this version; delete it to have it built again.")
+            datasets = [f["lr"][f"{i:06d}"] for i in range(int(f.attrs["n_images"]))]  # pyright: ignore[reportIndexIssue]
+            names = [PurePosixPath(str(d.attrs["name"])).name for d in datasets]
+            sizes = np.array([d.shape[:2] for d in datasets])
+            text = {key: str(f.attrs[key]) for key in ("dataset", "sha256", "sources")}
+            return Description(scale=int(f.attrs["scale"]), names=names, sizes=sizes, **text)
+    except (OSError, KeyError) as error:
+        raise UserError(f"'{file}' is damaged or no patches file; delete it to have it built again.") from error
+
+
+class Patches:
+    """Random access to a patches file; opened once in each process that reads it."""
+
+    def __init__(self, file: Path, n_validation: int, size: int) -> None:
+        """The last `n_validation` images by name are never trained on. size: side of an LR patch."""
+        self.file = file
+        self.description = describe(file)
+        self.scale = self.description.scale
+        self.size = size
+        order = sorted(range(len(self.description.names)), key=lambda i: self.description.names[i])
+        cut = len(order) - n_validation
+        self.validation_images = order[cut:]
+        self.train_images = [i for i in order[:cut] if self.description.sizes[i].min() >= size]
+        if not self.train_images:
+            raise UserError(
+                f"'{file}' has no training image of {size * self.scale}x{size * self.scale} pixels or more "
+                f"beside {n_validation} for validation."
+            )
+        self._open: tuple[int, h5py.File] | None = None
+
+    def _group(self, name: str) -> Any:
+        if self._open is None or self._open[0] != os.getpid():  # an HDF5 handle must not survive a fork
+            self._open = (os.getpid(), h5py.File(self.file, "r"))
+        return self._open[1][name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def patch(self, seed: int, iteration: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The patch that any run with this seed sees there: uint8 LR (size, size, 3) and HR (scale·size, …)."""
+        random = np.random.default_rng((seed, iteration, index))
+        image = self.train_images[random.integers(len(self.train_images))]
+        height, width = self.description.sizes[image]
+        y, x = random.integers(height - self.size + 1), random.integers(width - self.size + 1)
+        quarter_turns, mirrored = int(random.integers(4)), bool(random.integers(2))
+        pair = []
+        for name, factor in (("lr", 1), ("hr", self.scale)):
+            top, left, side = y * factor, x * factor, self.size * factor
+            pixels = np.rot90(self._group(name)[f"{image:06d}"][top : top + side, left : left + side], quarter_turns)
+            pair.append(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels))
+        return pair[0], pair[1]
+
+    def whole(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """An entire image: uint8 LR (h, w, 3) and HR (scale·h, scale·w, 3)."""
+        return self._group("lr")[f"{image:06d}"][()], self._group("hr")[f"{image:06d}"][()]
+
+
+def to_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 (h, w, 3) → float32 (3, h, w) in [0, 1]."""
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255

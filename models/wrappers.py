@@ -1,0 +1,121 @@
+"""From a network's own convention to RGB in [0, 1] in and out. Wrappers nest; `net.core` is the official network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .resize import bicubic
+
+BICUBIC_RADIUS = 3  # LR pixels that a bicubically upsampled pixel sees, with one to spare
+
+
+class Wrapper(nn.Module):
+    """Passes features and reconstruct on to `inner`; subclasses convert on the way in and out."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner: Any = inner
+
+    @property
+    def core(self) -> nn.Module:
+        """The network as its authors wrote it."""
+        return self.inner.core if isinstance(self.inner, Wrapper) else self.inner
+
+    @property
+    def feature_strides(self) -> tuple[int, ...]:
+        return getattr(self.inner, "feature_strides", (1,))
+
+    @property
+    def reconstruct_radius(self) -> int | None:
+        """None when the network has no `reconstruct` or it must run whole."""
+        return getattr(self.inner, "reconstruct_radius", None)
+
+    def encode(self, lr: Tensor) -> Tensor:
+        return lr
+
+    def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
+        return sr
+
+    def features(self, lr: Tensor) -> Any:
+        return self.inner.features(self.encode(lr))
+
+    def reconstruct(self, features: Any, lr: Tensor) -> Tensor:
+        return self.decode(self.inner.reconstruct(features, self.encode(lr)), lr)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return self.decode(self.inner(self.encode(lr)), lr)
+
+
+class Range(Wrapper):
+    """For a network trained on values 0..peak."""
+
+    def __init__(self, inner: nn.Module, peak: float = 1.0) -> None:
+        super().__init__(inner)
+        self.peak = peak
+
+    def encode(self, lr: Tensor) -> Tensor:
+        return lr if self.peak == 1 else lr * self.peak
+
+    def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
+        return sr if self.peak == 1 else sr / self.peak
+
+
+# ITU-R BT.601 studio swing, as MATLAB's rgb2ycbcr, scaled to [0, 1]
+_RGB_TO_YCBCR = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214))
+_OFFSET = (16.0, 128.0, 128.0)
+
+
+def _ycbcr_matrix(like: Tensor) -> tuple[Tensor, Tensor]:
+    matrix = torch.tensor(_RGB_TO_YCBCR, dtype=torch.float64) / 255
+    offset = torch.tensor(_OFFSET, dtype=torch.float64) / 255
+    return matrix, offset.to(like).view(3, 1, 1)
+
+
+def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
+    """(..., 3, h, w) RGB in [0, 1] → Y, Cb, Cr in [16, 240]/255 (ITU-R BT.601, MATLAB's rgb2ycbcr)."""
+    matrix, offset = _ycbcr_matrix(rgb)
+    return torch.einsum("ij,...jhw->...ihw", matrix.to(rgb), rgb) + offset
+
+
+def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
+    """The exact inverse of `rgb_to_ycbcr`, not clipped."""
+    matrix, offset = _ycbcr_matrix(ycbcr)
+    return torch.einsum("ij,...jhw->...ihw", matrix.inverse().to(ycbcr), ycbcr - offset)
+
+
+class Luminance(Wrapper):
+    """For a network that reconstructs Y only: Cb and Cr are upsampled bicubically."""
+
+    def __init__(self, inner: nn.Module, scale: int) -> None:
+        super().__init__(inner)
+        self.scale = scale
+
+    @property
+    def reconstruct_radius(self) -> int | None:
+        inner = super().reconstruct_radius
+        return None if inner is None else max(inner, BICUBIC_RADIUS)
+
+    def encode(self, lr: Tensor) -> Tensor:
+        return rgb_to_ycbcr(lr)[:, :1]
+
+    def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
+        colour = bicubic(rgb_to_ycbcr(lr)[:, 1:], self.scale)
+        return ycbcr_to_rgb(torch.cat([sr, colour], 1))
+
+
+class PreUpsample(Wrapper):
+    """For a network that refines the bicubically upsampled image. It has no features at LR and runs whole."""
+
+    def __init__(self, inner: nn.Module, scale: int) -> None:
+        super().__init__(inner)
+        self.scale = scale
+
+    @property
+    def reconstruct_radius(self) -> int | None:
+        return None
+
+    def encode(self, lr: Tensor) -> Tensor:
+        return bicubic(lr, self.scale)

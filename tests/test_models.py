@@ -1,0 +1,132 @@
+"""One test over the zoo: everything in conf/model/ does what the rest of the house relies on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracle import build_core, model_config, registered
+
+from lamscope.config import FAMILIES
+from lamscope.types import UserError
+from lamscope.zoo import build
+
+# Hyper-parameters that make a network small. A class without an entry is tested at full size.
+SMALL = {
+    "CARN": {"width": 8},
+    "EDSR": {"n_blocks": 2, "width": 8},
+    "FSRCNN": {"width": 8, "shrunk": 4, "depth": 2},
+    "IMDN": {"n_blocks": 2, "width": 16},
+    "PAN": {"n_blocks": 2, "width": 8, "up_width": 6},
+    "RCAN": {"n_groups": 2, "n_blocks": 1, "width": 16, "reduction": 4},
+    "RFDN": {"n_blocks": 2, "width": 16},
+}
+SIZE = (15, 18)
+SCALES = (2, 3, 4)
+
+each_model = pytest.mark.parametrize("name", registered())
+
+
+def small_config(name, scale=4):
+    kind = model_config(name).net["_target_"].rpartition(".")[2]
+    return model_config(name, scale=scale, **{f"net.{key}": value for key, value in SMALL.get(kind, {}).items()})
+
+
+def small_net(name, scale=4, seed=0):
+    torch.manual_seed(seed)
+    return build(small_config(name, scale)).double().eval()
+
+
+def image(size=SIZE, n=1, seed=0):
+    return torch.rand(n, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@each_model
+def test_facts(name):
+    config = model_config(name)
+    assert config.name == name
+    assert config.family in FAMILIES
+    assert config.channels in ("rgb", "y")
+    assert config.title and config.authors and config.venue and config.year and config.paper and config.code
+    with torch.device("meta"):
+        net = build_core(config)
+    assert sum(p.numel() for p in net.parameters()) == config.n_parameters
+    assert set(config.unused_parameters) <= {key for key, _ in net.named_parameters()}
+
+
+@each_model
+@pytest.mark.parametrize("scale", SCALES)
+def test_shape_and_purity(name, scale):
+    net, lr = small_net(name, scale), image(n=2)
+    before = lr.clone()
+    with torch.no_grad():
+        sr = net(lr)
+        assert sr.shape == (2, 3, scale * SIZE[0], scale * SIZE[1])
+        assert sr.dtype == torch.float64
+        assert torch.equal(lr, before)
+        assert torch.equal(net(lr), sr)
+        torch.testing.assert_close(net.reconstruct(net.features(lr), lr), sr, rtol=0, atol=1e-14)
+        torch.testing.assert_close(net(lr[1:]), sr[1:], rtol=1e-12, atol=1e-12)  # samples do not see each other
+
+
+@each_model
+def test_smallest_image(name):
+    config = small_config(name)
+    net = build(config).double().eval()
+    with torch.no_grad():
+        assert net(image((config.min_size, config.min_size))).isfinite().all()
+
+
+@each_model
+@pytest.mark.parametrize("scale", SCALES)
+def test_windowed_reconstruct_is_exact(name, scale):
+    net, lr = small_net(name, scale), image()
+    radius = net.reconstruct_radius
+    if radius is None:
+        pytest.skip("runs whole")
+    with torch.no_grad():
+        whole, features = net(lr), net.features(lr)
+        for y, x in [(0, 0), (7, 8), (SIZE[0] - 1, SIZE[1] - 1), (1, SIZE[1] - 2), (radius, radius)]:
+            top, left = max(y - radius, 0), max(x - radius, 0)
+            bottom, right = y + radius + 1, x + radius + 1  # slicing ends at the image's border
+            window = net.reconstruct(
+                crop(features, net.feature_strides, (top, bottom, left, right)), lr[..., top:bottom, left:right]
+            )
+            window = window[..., scale * (y - top) :, scale * (x - left) :][..., :scale, :scale]
+            expected = whole[..., scale * y : scale * (y + 1), scale * x : scale * (x + 1)]
+            torch.testing.assert_close(window, expected, rtol=1e-12, atol=1e-12)
+
+
+def crop(features, strides, box):
+    if isinstance(features, torch.Tensor):
+        (stride,) = strides
+        top, bottom, left, right = (stride * edge for edge in box)
+        return features[..., top:bottom, left:right]
+    return tuple(crop(f, (s,), box) for f, s in zip(features, strides, strict=True))
+
+
+@each_model
+def test_gradient_reaches_every_parameter(name):
+    config = small_config(name)
+    reached, everything = set(), set()
+    for seed in range(3):  # in one seed a ReLU may be dead
+        torch.manual_seed(seed)
+        net = build(config).double().eval()
+        net(image(seed=seed)).square().sum().backward()
+        everything |= {key for key, _ in net.core.named_parameters()}
+        reached |= {key for key, p in net.core.named_parameters() if p.grad is not None and bool(p.grad.any())}
+    assert everything - reached == set(config.unused_parameters)
+
+
+@pytest.mark.parametrize("name", ["carn", "edsr", "fsrcnn", "pan"])
+def test_undefined_scale_is_refused(name):
+    with pytest.raises(UserError, match="Scale 1 is not "):
+        build_core(model_config(name, scale=1))
+
+
+def test_single_scale_carn_holds_one_upsampler():
+    """The authors' name for it is `upsample.up`; their counts are 1,111,875 and, for CARN-M, 294,147."""
+    for name, count in (("carn", 1_111_875), ("carn_m", 294_147)):
+        with torch.device("meta"):
+            net = build_core(model_config(name, **{"net.scales": None}))
+        assert {key.split(".")[1] for key, _ in net.named_parameters() if key.startswith("upsample.")} == {"up"}
+        assert sum(p.numel() for p in net.parameters()) == count

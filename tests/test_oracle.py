@@ -1,0 +1,47 @@
+"""Every network equals its authors' code, in float64, with the same deterministic weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from oracle import COLUMNS, GOLDEN, ORACLES, ROWS, deterministic_net, reference_input, relative_error
+
+TOLERANCE = 1e-10  # a wrong bias in a network of range 0..255 shows at about 1e-7; rounding gives 1e-14
+CONSTANT = "keep"  # the official state dict stores MeanShift, ours does not
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_equals_official_numbers(name):
+    with np.load(GOLDEN) as golden:
+        official = torch.from_numpy(golden[name])
+    with torch.no_grad():
+        sr = deterministic_net(name)(reference_input(name))
+    assert sr.shape[-2:] == (96, 80)
+    assert relative_error(sr[0, :, ROWS, COLUMNS], official) < TOLERANCE
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ORACLES)
+def test_equals_official_code(name, shared):
+    folder = shared / "oracle" / "open"
+    official = json.loads((folder / f"{name}.json").read_text())
+    net = deterministic_net(name)
+    rules = official["fill_rule"]
+    mine = {key: list(value.shape) for key, value in net.state_dict().items()}
+    assert list(mine.items()) == [(key, shape) for key, shape, _ in official["state_dict"] if rules[key] != CONSTANT]
+    assert sum(p.numel() for p in net.parameters()) == official["n_trainable"]
+
+    constants = {
+        key: torch.tensor(official["frozen_or_constant_values"][key], dtype=torch.float64).view(shape)
+        for key, shape, _ in official["state_dict"]
+        if rules[key] == CONSTANT
+    }
+    net.load_state_dict(net.state_dict() | constants)  # strict: the official file's constants are known and right
+
+    with np.load(folder / f"{name}.npz") as arrays, torch.no_grad():
+        lr = torch.from_numpy(arrays["input"])
+        assert torch.equal(lr, reference_input(name))
+        assert relative_error(net(lr), torch.from_numpy(arrays["output"])) < TOLERANCE
