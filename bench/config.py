@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -182,10 +183,24 @@ def explain(error: Exception) -> str:
     if unknown:
         group, name = unknown.groups()
         return f"Unknown {group} '{name}'.{suggest(name, options(group))} See conf/{group}/."
-    key = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)'?", str(error))
-    if key and lines:
-        full = re.search(r"full_key: (\S+)", str(error))
-        known = [f.name for c in (Config, ModelConfig, MachineConfig, CheckpointConfig) for f in fields(c)]
-        return f"There is no setting '{full.group(1) if full else key.group(1)}'.{suggest(key.group(1), known)}"
+    key = re.search(r"Could not override '([^']+)'", str(error)) or re.search(r"full_key: (\S+)", str(error))
+    if key and re.search(r"not in |not override", str(error)):
+        file = re.search(r"In '([^']+)'", str(error))
+        place = f" ({file.group(1)}.yaml)" if file else ""
+        return f"There is no setting '{key.group(1)}'{place}.{suggest(key.group(1), _settings())}"
     kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
+    if error.__cause__ is not None:
+        kept += str(error.__cause__).strip().splitlines()[:1]
     return " ".join(kept)[:400] if kept else type(error).__name__
+
+
+def _settings() -> list[str]:
+    """Dotted names of every setting of the default configuration."""
+
+    def walk(node: Any, prefix: str) -> Iterator[str]:
+        for name, value in node.items():
+            yield f"{prefix}{name}"
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{name}.")
+
+    return list(walk(asdict(compose()), ""))

@@ -67,7 +67,7 @@ class Dataset:
         if self.downsampling not in DOWNSAMPLING:
             choices = ", ".join(sorted(DOWNSAMPLING))
             raise UserError(f"Unknown downsampling '{self.downsampling}'. Choose one of {choices}.")
-        if self.limit is not None and self.limit < 1:
+        if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 1):
             raise UserError(f"The limit is a number of images, 1 or more, not {self.limit}.")
 
     def _all_sources(self) -> list[Source]:

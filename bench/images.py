@@ -22,7 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from .types import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF")  # MPO: a phone's JPEG with a second, hidden picture
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF")
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
 
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 swap height and width
@@ -54,8 +54,9 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """uint8 (h, w, 3) RGB, a copy that owns its memory."""
     with _opened(path) as image:
         image.load()
+        is_grey16 = _is_grey16(image)  # asked here, since a turned image no longer knows its file's format
         image = ImageOps.exif_transpose(image)
-        if _is_grey16(image):
+        if is_grey16:
             grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535  # rounds to the nearest
             return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
         if "A" in image.mode or "transparency" in image.info:
@@ -91,6 +92,7 @@ def _refuse(path: Path, image: Image.Image) -> None:
     """Raises for what a header already tells to be unfit."""
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"'{path}' claims more than {MAX_PIXELS // 10**6} million pixels and is not read.")
+    # MPO is a phone's JPEG with a second, hidden picture
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise UserError(f"'{path}' has several pages: save one image a file.")
     if _bits(path, image) > 8 and not _is_grey16(image):

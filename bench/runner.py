@@ -18,7 +18,7 @@ from . import store
 from .config import Config, instantiate
 from .environment import describe
 from .metrics import fidelity
-from .metrics.concentration import diffusion_index, gini
+from .metrics.concentration import diffusion_index, gini_paper
 from .progress import track
 from .types import Attribution, Sample, UserError
 from .zoo import Origin, load, prepare, weight_folders
@@ -50,7 +50,7 @@ def run_cell(config: Config) -> Path:
         "weights_file": origin.file,
         "environment": describe(device, config.machine.precision),
     }
-    with store.CellWriter(path, about, len(dataset)) as writer:
+    with store.CellWriter(path, about, len(dataset), _labels(config, dataset.name, digest)) as writer:
         try:
             done = writer.done()
             if len(done) < len(dataset):
@@ -58,8 +58,7 @@ def run_cell(config: Config) -> Path:
                 label = f"{config.model.name} on {dataset.name}"
                 for sample in track(samples, len(dataset), len(done), label, config.machine.progress):
                     tensors, rows = attribute_sample(net, sample, method, chunk, device, dtype)
-                    common = _labels(config, dataset.name, digest)
-                    writer.write(sample.index, sample.name, tensors, [common | row for row in rows])
+                    writer.write(sample.index, sample.name, tensors, rows)
             writer.finish()
         except UserError:
             raise
@@ -81,8 +80,12 @@ def attribute_sample(
     """Super-resolve one image and explain its windows: the tensors to store, and one row per window."""
     lr = torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
     with torch.no_grad():
-        sr = fidelity.to_image(net(lr[None])[0])
+        reconstructed = net(lr[None])[0]
+    finite = bool(reconstructed.isfinite().all())  # otherwise the row's status is nan, and so is every score
+    sr = fidelity.to_image(reconstructed.nan_to_num())
     image_scores = fidelity.fidelity(sr, sample.hr, shave=sample.scale)
+    if not finite:
+        image_scores = dict.fromkeys(image_scores, math.nan)
     maps, rows = [], []
     for window in sample.windows:
         begin = time.perf_counter()
@@ -92,8 +95,6 @@ def attribute_sample(
         maps.append(attribution_map)
         rows.append(
             {
-                "image": sample.name,
-                "index": sample.index,
                 "lr_h": sample.lr.shape[0],
                 "lr_w": sample.lr.shape[1],
                 "scale": sample.scale,
@@ -102,7 +103,7 @@ def attribute_sample(
                 "window_size": window.size,
                 **_values(found, attribution_map),
                 **image_scores,
-                "window_psnr_y": fidelity.window_psnr(sr, sample.hr, window),
+                "window_psnr_y": fidelity.window_psnr(sr, sample.hr, window) if finite else math.nan,
                 "seconds": seconds,
             }
         )
@@ -113,7 +114,7 @@ def _values(found: Attribution, attribution_map: np.ndarray) -> dict[str, Any]:
     di = diffusion_index(attribution_map)
     return {
         "di": di,
-        "gini": gini(attribution_map),
+        "gini": gini_paper(attribution_map),
         "score": found.score,
         "baseline_score": _number(found.baseline_score),
         "gap": _number(found.gap),

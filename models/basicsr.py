@@ -56,7 +56,7 @@ def _torchvision() -> Iterator[None]:
             added = {}
         except ModuleNotFoundError:
             added = {_OLD_NAME: importlib.import_module("torchvision.transforms._functional_tensor")}
-    except Exception:  # absent, or built for another torch: RuntimeError, OSError, AttributeError were all seen
+    except (ImportError, RuntimeError, OSError, AttributeError):  # absent, or built for another torch
         for name in {n for n in sys.modules if _is_torchvision(n)} - before:
             del sys.modules[name]  # what a failed import left behind
         added = _stand_ins()

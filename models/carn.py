@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, shuffle_factors
+from .layers import MeanShift, SuperResolver, conv, require_scale, shuffle_upsampler
 
 DEPTH = 3  # of a cascade, and of the cascade of cascades
 
@@ -76,17 +76,11 @@ class Upsampler(nn.Module):
 
     def __init__(self, scale: int, width: int, groups: int) -> None:
         super().__init__()
-        steps = ((conv(width, f * f * width, 3, groups=groups), nn.ReLU(), nn.PixelShuffle(f)) for f in factors(scale))
-        self.body = nn.Sequential(*(module for step in steps for module in step))
+        require_scale(scale, (2, 3, 4), "CARN")
+        self.body = shuffle_upsampler(scale, width, relu=True, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
-
-
-def factors(scale: int) -> list[int]:
-    if scale not in (2, 3, 4):
-        raise ValueError(f"Scale {scale} is not defined for CARN; choose 2, 3 or 4.")
-    return shuffle_factors(scale)
 
 
 class CARN(SuperResolver):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
@@ -68,13 +72,73 @@ def shuffle_factors(scale: int) -> list[int]:
     return factors
 
 
-def shuffle_upsampler(scale: int, width: int) -> nn.Sequential:
-    """EDSR's upsampler: convolution and pixel shuffle, in the steps of `shuffle_factors`."""
-    return nn.Sequential(
-        *(m for f in shuffle_factors(scale) for m in (conv(width, f * f * width, 3), nn.PixelShuffle(f)))
-    )
+def shuffle_upsampler(scale: int, width: int, *, relu: bool = False, groups: int = 1) -> nn.Sequential:
+    """EDSR's upsampler: convolution and pixel shuffle, in the steps of `shuffle_factors`. relu: CARN's, before each."""
+    layers: list[nn.Module] = []
+    for factor in shuffle_factors(scale):
+        layers.append(conv(width, factor * factor * width, 3, groups=groups))
+        layers.extend([nn.ReLU(inplace=True)] if relu else [])
+        layers.append(nn.PixelShuffle(factor))
+    return nn.Sequential(*layers)
 
 
 def shuffle_once(scale: int, n_in: int, channels: int) -> nn.Sequential:
-    """IMDN's upsampler: one convolution to all sub-pixels of the image, one pixel shuffle. Any scale."""
+    """ESPCN's upsampler: one convolution to all sub-pixels of the image, one pixel shuffle. Any scale."""
     return nn.Sequential(conv(n_in, scale * scale * channels, 3), nn.PixelShuffle(scale))
+
+
+def require_scale(scale: int, defined: Sequence[int], network: str) -> None:
+    """Raises ValueError for a scale that the architecture does not define."""
+    if scale not in defined:
+        *others, last = defined
+        choices = f"{', '.join(map(str, others))} or {last}"
+        raise ValueError(f"Scale {scale} is not defined for {network}; choose {choices}.")
+
+
+def require_size(image: Tensor, least: int, network: str) -> None:
+    """Raises ValueError for an image (n, c, h, w) with a side shorter than `least`."""
+    height, width = image.shape[-2:]
+    if min(height, width) < least:
+        raise ValueError(f"{network} needs at least {least}×{least} pixels, and this image has {height}×{width}.")
+
+
+def rename(state: dict[str, Any], rules: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]) -> dict[str, Any]:
+    """The entries of a state dict under other names: for `from_official`.
+
+    rules: a regular expression for the beginning of a name, and what re.sub puts in its place. The first one that
+    matches applies; other names stay.
+    """
+
+    def renamed(key: str) -> str:
+        for beginning, replacement in rules:
+            name, n = re.subn(rf"\A{beginning}", replacement, key)
+            if n:
+                return name
+        return key
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """(n, c, h, w) → continued at the right and below, by reflection, to multiples of `multiple` (a window's side).
+
+    Raises ValueError for an image that is smaller than its reflection.
+    """
+    down, right = (-side % multiple for side in image.shape[-2:])
+    if down >= image.shape[-2] or right >= image.shape[-1]:
+        height, width = image.shape[-2:]
+        raise ValueError(
+            f"An image of {height}×{width} pixels is too small for windows of {multiple}×{multiple}: "
+            f"it needs at least {multiple // 2 + 1}×{multiple // 2 + 1}."
+        )
+    return pad(image, (0, right, 0, down), mode="reflect") if down or right else image
+
+
+def drop_on_load(module: nn.Module, *names: str) -> None:
+    """Read over the entries of an official state dict that end so: tables that follow from the architecture alone."""
+    module.register_load_state_dict_pre_hook(partial(_drop, names))
+
+
+def _drop(names: tuple[str, ...], module: nn.Module, state_dict: dict[str, Any], *_: Any) -> None:
+    for key in [k for k in state_dict if k.endswith(names)]:
+        del state_dict[key]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -20,20 +22,39 @@ from lamscope.config import ModelConfig, instantiate, options
 
 GOLDEN = Path(__file__).parent / "golden" / "networks.npz"
 ROWS, COLUMNS = slice(None, None, 7), slice(None, None, 5)
+NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm)
 
 # Official networks, and the gain of their weights (below 1 where depth would make the output explode).
 ORACLES = {
     "carn": 1.0,
     "carn_m": 1.0,
+    "ddbpn": 1.0,
+    "drln": 1.0,
     "edsr": 1.0,
     "edsr_baseline": 1.0,
+    "espcn": 1.0,
+    "espcn_y": 1.0,
     "fsrcnn": 1.0,
     "fsrcnn_56_48_6": 1.0,
     "fsrcnn_y": 1.0,
     "imdn": 1.0,
+    "lapsrn": 1.0,
+    "lapsrn_y": 1.0,
+    "msrn": 1.0,
     "pan": 1.0,
     "rcan": 0.65,
+    "rdn": 1.0,
     "rfdn": 1.0,
+    "rnan": 0.6,
+    "rrdbnet": 1.0,
+    "san": 0.7,
+    "srcnn": 1.0,
+    "srcnn_y": 1.0,
+    "srdensenet": 1.0,
+    "srdensenet_yjn": 1.0,
+    "srresnet": 1.0,
+    "srresnet_bn": 1.0,
+    "srresnet_in": 1.0,
 }
 
 
@@ -55,14 +76,30 @@ def build_core(config: ModelConfig) -> nn.Module:
     return instantiate(config.net)
 
 
-def deterministic_state(net: nn.Module, gain: float) -> dict[str, Tensor]:
-    """Float64 weights for `net`, which may live on the meta device."""
+def official_names(name: str, net: nn.Module) -> dict[str, str]:
+    """Our entry → the authors' name of it, where `from_official` renames them: the golden file lists the authors'."""
+    with np.load(GOLDEN) as golden:
+        theirs = golden[f"{name}.names"].tolist() if f"{name}.names" in golden else []
+    return {ours: key for key in theirs for ours in type(net).from_official({key: key})}
+
+
+def deterministic_state(net: nn.Module, gain: float, official: Mapping[str, str] | None = None) -> dict[str, Tensor]:
+    """Float64 weights for `net`, which may live on the meta device. official: the authors' names that differ."""
     slopes = {f"{name}.weight" for name, module in net.named_modules() if isinstance(module, nn.PReLU)}
+    norms = {f"{name}.weight" for name, module in net.named_modules() if isinstance(module, NORMS)}
     state = {}
     for name, value in net.state_dict().items():
-        t = torch.randn(value.shape, generator=_generator(name), dtype=torch.float64)
-        if name in slopes:
+        t = torch.randn(value.shape, generator=_generator((official or {}).get(name, name)), dtype=torch.float64)
+        if not value.is_floating_point():
+            state[name] = torch.zeros(value.shape, dtype=value.dtype)  # batches counted: a constant to the network
+        elif name in slopes:
             state[name] = 0.25 + 0.05 * t
+        elif name in norms:
+            state[name] = 1 + 0.1 * t
+        elif name.endswith("running_mean"):
+            state[name] = 0.1 * t
+        elif name.endswith("running_var"):
+            state[name] = 1 + 0.1 * t.abs()
         elif value.ndim >= 2:
             state[name] = gain * t / math.sqrt(math.prod(value.shape[1:]))
         else:
@@ -74,15 +111,16 @@ def deterministic_net(name: str) -> nn.Module:
     """The official network `name` in float64 with the deterministic weights, in eval mode."""
     with torch.device("meta"):
         net = build_core(model_config(name))
-    net.load_state_dict(deterministic_state(net, ORACLES[name]), assign=True)
+    net.load_state_dict(deterministic_state(net, ORACLES[name], official_names(name, net)), assign=True)
     return net.eval()
 
 
 def reference_input(name: str) -> Tensor:
-    """(1, channels, 24, 20), in the official network's own range."""
+    """(1, channels, 24, 20), or at SR size where that is what the network takes, in the official network's range."""
     config = model_config(name)
     peak = max([wrapper.get("peak", 1.0) for wrapper in config.wrappers], default=1.0)
-    shape = (1, 1 if config.channels == "y" else 3, 24, 20)
+    enlarged = any(wrapper["_target_"].endswith(".PreUpsample") for wrapper in config.wrappers)
+    shape = (1, 1 if config.channels == "y" else 3, *((96, 80) if enlarged else (24, 20)))
     return peak * torch.rand(shape, generator=_generator("input"), dtype=torch.float64)
 
 

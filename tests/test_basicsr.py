@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from lamscope.models import basicsr
 
+needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
 OLD_NAME = "torchvision.transforms.functional_tensor"
 
 
@@ -46,7 +48,9 @@ def test_a_renamed_module_is_found_under_its_old_name_and_only_during_the_import
 
 
 def test_a_torchvision_that_cannot_load_is_replaced_and_the_replacement_removed(torchvision):
-    torchvision(__init__="import torchvision.half\nraise RuntimeError('operator torchvision::nms does not exist')", half="")
+    torchvision(
+        __init__="import torchvision.half\nraise RuntimeError('operator torchvision::nms does not exist')", half=""
+    )
     with basicsr._torchvision():
         functional = importlib.import_module("torchvision.transforms.functional")
         image = torch.rand(3, 4, 5)
@@ -57,15 +61,15 @@ def test_a_torchvision_that_cannot_load_is_replaced_and_the_replacement_removed(
     assert not [name for name in sys.modules if name.startswith("torchvision")]
 
 
+@needs_basicsr
 def test_basicsr_imports_here_and_leaves_no_stand_in():
-    pytest.importorskip("basicsr.version", reason="BasicSR is not installed")
     assert basicsr.load("basicsr.models").build_model
     ours = [n for n, m in sys.modules.items() if n.startswith("torchvision") and getattr(m, "__file__", None) is None]
     assert not ours
 
 
+@needs_basicsr
 def test_a_network_of_its_registry_runs_and_an_unknown_name_lists_what_there_is():
-    pytest.importorskip("basicsr.version", reason="BasicSR is not installed")
     net = basicsr.build_network(name="MSRResNet", num_in_ch=3, num_out_ch=3, num_feat=4, num_block=1, upscale=4)
     assert net(torch.rand(1, 3, 6, 5)).shape == (1, 3, 24, 20)
     with pytest.raises(ValueError, match="no network 'MSRResNot'; it has .*MSRResNet"):

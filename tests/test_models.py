@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 import torch
 from oracle import build_core, model_config, registered
@@ -13,12 +15,25 @@ from lamscope.zoo import build
 # Hyper-parameters that make a network small. A class without an entry is tested at full size.
 SMALL = {
     "CARN": {"width": 8},
+    "DDBPN": {"n_stages": 3, "width": 4, "wide": 8},
+    "DRLN": {"width": 8, "reduction": 2},
     "EDSR": {"n_blocks": 2, "width": 8},
+    "ESPCN": {"width": 8},
     "FSRCNN": {"width": 8, "shrunk": 4, "depth": 2},
     "IMDN": {"n_blocks": 2, "width": 16},
+    "LapSRN": {"depth": 2, "width": 8},
+    "MSRN": {"n_blocks": 2, "width": 8},
+    "MSRResNet": {"n_blocks": 2, "width": 8},
     "PAN": {"n_blocks": 2, "width": 8, "up_width": 6},
     "RCAN": {"n_groups": 2, "n_blocks": 1, "width": 16, "reduction": 4},
+    "RDN": {"n_blocks": 2, "n_layers": 2, "growth": 6, "width": 8},
     "RFDN": {"n_blocks": 2, "width": 16},
+    "RNAN": {"n_groups": 3, "width": 8},
+    "RRDBNet": {"n_blocks": 1, "width": 8, "growth": 4},
+    "SAN": {"n_groups": 2, "n_blocks": 1, "width": 16, "reduction": 4, "region_reduction": 4},
+    "SRCNN": {"widths": [8, 4]},
+    "SRDenseNet": {"n_blocks": 2, "n_layers": 3, "growth": 4, "width": 8, "bottleneck": 8},
+    "SRResNet": {"n_blocks": 2, "width": 8},
 }
 SIZE = (15, 18)
 SCALES = (2, 3, 4)
@@ -33,11 +48,22 @@ def small_config(name, scale=4):
 
 def small_net(name, scale=4, seed=0):
     torch.manual_seed(seed)
-    return build(small_config(name, scale)).double().eval()
+    try:
+        net = build(small_config(name, scale))
+    except UserError as error:
+        if scale == model_config(name).scale or f"Scale {scale} is not defined for" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return net.double().eval()
 
 
 def image(size=SIZE, n=1, seed=0):
     return torch.rand(n, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def unused(patterns, names):
+    """The parameters that a YAML's unused_parameters stands for: names or shell patterns."""
+    return {key for key in names if any(fnmatchcase(key, pattern) for pattern in patterns)}
 
 
 @each_model
@@ -50,7 +76,8 @@ def test_facts(name):
     with torch.device("meta"):
         net = build_core(config)
     assert sum(p.numel() for p in net.parameters()) == config.n_parameters
-    assert set(config.unused_parameters) <= {key for key, _ in net.named_parameters()}
+    for pattern in config.unused_parameters:
+        assert unused([pattern], [key for key, _ in net.named_parameters()]), pattern
 
 
 @each_model
@@ -114,7 +141,7 @@ def test_gradient_reaches_every_parameter(name):
         net(image(seed=seed)).square().sum().backward()
         everything |= {key for key, _ in net.core.named_parameters()}
         reached |= {key for key, p in net.core.named_parameters() if p.grad is not None and bool(p.grad.any())}
-    assert everything - reached == set(config.unused_parameters)
+    assert everything - reached == unused(config.unused_parameters, everything)
 
 
 @pytest.mark.parametrize("name", ["carn", "edsr", "fsrcnn", "pan"])

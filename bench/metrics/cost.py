@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,16 +19,22 @@ def n_parameters(net: nn.Module) -> int:
 def multiply_adds(net: nn.Module, scale: int, hr_size: tuple[int, int] = PUBLISHED_HR) -> int:
     """Multiply-adds of convolutions and matrix products for one SR image of hr_size (height, width) pixels.
 
-    Counted on a copy without data (torch's meta device), so a network that looks at values to decide what to do cannot
-    be counted: torch then raises NotImplementedError or RuntimeError. Element-wise operations are not counted, as in
-    the literature.
+    Of the official network, `net.core` where there is one: what wrappers do (colour, bicubic) is not in the published
+    numbers. Element-wise operations are not counted, as in the literature. Counted on a copy without data (torch's meta
+    device), so a network that looks at values to decide what to do cannot be counted: torch then raises
+    NotImplementedError or RuntimeError.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     ghost = copy.deepcopy(net).to("meta").eval()
+    core: Any = getattr(ghost, "core", ghost)
+    inputs: list[tuple[Any, Any]] = []
+    core.register_forward_pre_hook(lambda _, *given: inputs.append(given), with_kwargs=True)
     dtype = next((p.dtype for p in ghost.parameters()), torch.float32)
-    lr = torch.empty(1, 3, *(side // scale for side in hr_size), device="meta", dtype=dtype)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ghost(lr)
+    with torch.no_grad():
+        ghost(torch.empty(1, 3, *(side // scale for side in hr_size), device="meta", dtype=dtype))
+        arguments, options = inputs[0]
+        with FlopCounterMode(display=False) as counter:
+            core(*arguments, **options)
     return counter.get_total_flops() // 2

@@ -44,7 +44,8 @@ def luminance(image: Image, rounded: bool = False) -> NDArray[np.float64]:
 def psnr(sr: Image, hr: Image, *, shave: int, channels: str = "y", rounded: bool = False) -> float:
     """Peak signal-to-noise ratio in dB (peak 255), ∞ for equal images.
 
-    rounded=False is BasicSR's protocol, rounded=True MATLAB's, where Y is 8-bit too; they differ by about 0.001 dB.
+    rounded=False is BasicSR's protocol. rounded=True is MATLAB's, where Y is 8-bit too: that costs 0.01 dB at 28 dB and
+    0.03 dB at 34 dB.
     """
     a, b = _planes(sr, hr, shave, channels, rounded)
     error = float(((a - b) ** 2).mean())

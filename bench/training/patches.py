@@ -40,7 +40,7 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
     manifest: a CSV with columns crop (or image), source, terms: the credits stored beside the images. The file appears
     under its name only when it is complete. Raises UserError for a source that cannot be used.
     """
-    credits = _credits(manifest) if manifest else []
+    credits, made_of = _credits(manifest) if manifest else [], fingerprint(source)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     digest = hashlib.sha256()
@@ -60,7 +60,7 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
                 n += 1
             f.attrs.update(
                 schema=SCHEMA, scale=scale, downsampling="matlab bicubic", n_images=n, dataset=_stem(source),
-                sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=fingerprint(source),
+                sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=made_of,
             )  # fmt: skip
         os.replace(partial, file)
     finally:

@@ -67,7 +67,7 @@ class IterationSampler(Sampler):
         return ((i, k) for i in range(self.first + 1, self.last + 1) for k in range(self.batch))
 
 
-def LamscopeNetwork(*, model: ModelConfig) -> torch.nn.Module:  # noqa: N802 (BasicSR looks it up like a class)
+def LamscopeNetwork(*, model: ModelConfig) -> torch.nn.Module:
     """Any network of conf/model inside its wrappers, RGB [0, 1] in and out, in BasicSR's ARCH_REGISTRY."""
     return zoo.build(model)
 

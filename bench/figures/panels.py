@@ -1,0 +1,96 @@
+"""The images inside a figure, each made at exactly the pixels it is printed with: nothing is resampled later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..metrics.concentration import area_of_contribution, magnitude
+
+Picture = NDArray[np.uint8]  # (height, width, 3)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A panel's pixels, their resolution in print (dots per inch), and pixels per LR pixel (0: not a whole number)."""
+
+    width: int
+    height: int
+    dpi: float
+    zoom: int
+
+
+def fit(lr_shape: tuple[int, int], inches: float, finest: int = 300, coarsest: int = 200) -> Size:
+    """The panel at most that wide in which each LR pixel is the same whole number of printed pixels.
+
+    lr_shape: (h, w). The resolution is chosen between coarsest and finest so that the panel is exactly `inches` wide
+    where possible, narrower otherwise; an LR image with more pixels than the panel is drawn smaller, with zoom 0.
+    """
+    h, w = lr_shape
+    zoom = int(inches * finest / w + 1e-9)
+    if zoom == 0:
+        width = round(inches * finest)
+        return Size(width, max(1, round(width * h / w)), finest, 0)
+    return Size(zoom * w, zoom * h, max(zoom * w / inches, coarsest), zoom)
+
+
+def whole(image: Picture, size: Size) -> Picture:
+    """A whole image (H, W, 3) at panel size: pixels repeated where that is exact, else resampled."""
+    h, w = image.shape[:2]
+    if size.width % w == 0 and size.height % h == 0:
+        return magnified(image, size.width // w)[: size.height, : size.width]
+    smaller = size.width < w
+    return _resized(image, size, Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC)
+
+
+def magnified(image: Picture, factor: int) -> Picture:
+    """Each pixel repeated factor × factor times."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def neighbourhood(shape: tuple[int, int], window: Mapping[str, int], size: Size, reach: float = 4.0) -> tuple[int, ...]:
+    """(y, x, height, width, factor) of the surroundings of a window: about `reach` windows wide, inside the image,
+    and filling the panel when each pixel is repeated factor × factor times."""
+    factor = max(int(size.width / (reach * window["size"])), 1, -(-size.width // shape[1]), -(-size.height // shape[0]))
+    h, w = -(-size.height // factor), -(-size.width // factor)
+    y = int(np.clip(window["y"] + window["size"] // 2 - h // 2, 0, max(shape[0] - h, 0)))
+    x = int(np.clip(window["x"] + window["size"] // 2 - w // 2, 0, max(shape[1] - w, 0)))
+    return y, x, h, w, factor
+
+
+def patch(image: Picture, place: tuple[int, ...], size: Size) -> Picture:
+    """The part of an image that `neighbourhood` chose, magnified to fill the panel."""
+    y, x, h, w, factor = place
+    return magnified(image[y : y + h, x : x + w], factor)[: size.height, : size.width]
+
+
+def attribution(values: Any, size: Size) -> Picture | None:
+    """An attribution map (3, h, w) in the reference's colours: seismic of |sum over channels| / maximum · 0.5 + 0.5.
+
+    None for a map that is zero everywhere or not finite.
+    """
+    strength = magnitude(values)
+    return None if np.isnan(strength).any() else whole(_seismic(strength), size)
+
+
+def area(values: Any, lr: Picture, size: Size) -> Picture | None:
+    """The area of contribution of a map (3, h, w) in seismic, bicubic, half and half with the LR image, or None."""
+    density = area_of_contribution(values)
+    if np.isnan(density).any():
+        return None
+    colours = _resized(_seismic(density), size, Image.Resampling.BICUBIC)
+    return ((colours.astype(np.uint16) + whole(lr, size)) // 2).astype(np.uint8)
+
+
+def _seismic(strength: NDArray[np.float64]) -> Picture:
+    return (255 * matplotlib.colormaps["seismic"](strength * 0.5 + 0.5)[..., :3]).astype(np.uint8)
+
+
+def _resized(image: Picture, size: Size, how: Image.Resampling) -> Picture:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((size.width, size.height), how))

@@ -1,0 +1,172 @@
+"""From stored cells to a tidy frame, and from the frame to a ranking that compares like with like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .cellfile import COLUMNS
+from .statistics import RESAMPLES, bootstrap_mean
+from .store import cells, read_columns
+from .types import UserError
+
+Source = str | Path | Iterable[str | Path]
+
+ONE_OF = {  # what must agree before diffusion indices may be averaged or compared
+    "dataset": "test sets",
+    "attribution": "attribution methods",
+    "detector": "detector channels",
+    "scale": "scales",
+    "lr_h": "LR sizes",
+    "lr_w": "LR sizes",
+    "window_size": "window sizes",
+}
+PLACE = ["index", "image", "window_y", "window_x"]
+MEANS = ["di", "psnr_y", "psnr_rgb", "ssim_y"]
+
+
+def read_records(source: Source = "results/runs", partial: bool = False) -> pd.DataFrame:
+    """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS.
+
+    source: a folder (with everything below it), one .h5 file, or several of either. A failed cell is one row with
+    status "failed" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
+    in columns of text. Raises UserError for a missing source and for a file that is damaged or not ours.
+    """
+    frames = []
+    for path in _paths(source):
+        columns = read_columns(path, partial)
+        frame = pd.DataFrame(columns).assign(file=str(path))
+        if len(frame):
+            frames.append(frame)
+    records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    for name, (kind, _, _) in COLUMNS.items():  # a failed cell has few of them
+        if kind is str:
+            records[name] = records[name].fillna("") if name in records else pd.Series("", records.index, dtype=object)
+        elif name not in records:
+            records[name] = np.nan
+    return records[[*COLUMNS, *(name for name in records if name not in COLUMNS)]]
+
+
+def _paths(source: Source) -> list[Path]:
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    found: dict[Path, None] = {}
+    for path in map(Path, sources):
+        if path.is_dir():
+            found |= dict.fromkeys(cells(path))
+        elif path.suffix == ".h5" or path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"There are no results in {path}: no such folder.")
+    return list(found)
+
+
+def comparable(records: pd.DataFrame) -> list[pd.DataFrame]:
+    """Split records into parts that `ranking` accepts: one test set, method, detector, scale, LR and window size each.
+
+    Networks on luminance are a part of their own where the detector looks at RGB. Failed cells, which have no images,
+    go with the parts whose labels they share.
+    """
+    failed = records[records["status"] == "failed"]
+    rows = records[records["status"] != "failed"]
+    apart = (rows["channels"] == "y") & (rows["detector"] == "rgb")
+    parts = []
+    for _, part in rows.groupby([*ONE_OF, apart], dropna=False, sort=True):
+        shared = ["dataset", "attribution", "detector"]
+        here = ((failed[shared] == "") | (failed[shared] == part[shared].iloc[0])).all(axis=1)
+        parts.append(pd.concat([part, failed[here]]) if here.any() else part)
+    return parts
+
+
+def ranking(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """Networks by mean diffusion index, on the images and windows that all of them have.
+
+    Windows are averaged within an image, and images are what the bootstrap resamples (the same ones for every network).
+    Columns: rank, model, family, n_parameters (−1: unknown), n_images, n_windows, di with its interval di_low, di_high
+    (BCa), di_median, psnr_y, psnr_rgb, ssim_y; DI in percent, PSNR in dB, means over images. `attrs["notes"]`: one
+    sentence for each thing that is missing, empty when nothing is. Raises UserError when the records must not be
+    compared or share no image.
+    """
+    good = records[(records["status"] == "ok") & np.isfinite(records["di"].astype(float))]
+    if good.empty:
+        raise UserError("There are no finished results to rank.")
+    _refuse_mixtures(good)
+    common, notes = _common(records[records["index"].notna()], good)
+    notes += _failures(records)
+    images = common.groupby(["model", "index"], sort=True)
+    means = {name: images[name].mean().unstack("model") for name in MEANS}
+    di = means["di"]
+    low, high = bootstrap_mean(di.to_numpy(), level, n_resamples, seed)
+    first = common.groupby("model", sort=True)[["family", "n_parameters"]].first()
+    table = pd.DataFrame(
+        {
+            "family": first["family"],
+            "n_parameters": first["n_parameters"].fillna(-1).astype(int),
+            "n_images": len(di),
+            "n_windows": common.groupby("model").size(),
+            "di": di.mean(),
+            "di_low": pd.Series(low, di.columns),
+            "di_high": pd.Series(high, di.columns),
+            "di_median": di.median(),
+            **{name: frame.mean() for name, frame in means.items() if name != "di"},
+        }
+    )
+    table = table.rename_axis("model").reset_index()
+    table = table.sort_values("di", ascending=False, kind="stable", ignore_index=True)
+    table.insert(0, "rank", table["di"].rank(ascending=False, method="min").astype(int))
+    table.attrs["notes"] = notes
+    return table
+
+
+def _refuse_mixtures(good: pd.DataFrame) -> None:
+    for column, what in ONE_OF.items():
+        if len(values := good[column].unique()) > 1:
+            shown = ", ".join(str(value) for value in sorted(values)[:4])
+            raise UserError(
+                f"Results with different {what} ({column} {shown}) are not comparable; rank the parts that "
+                "lamscope.table.comparable(records) gives, or choose one."
+            )
+    mixed = good[(good["channels"] == "y") & (good["detector"] == "rgb")]["model"].unique()
+    if 0 < len(mixed) < good["model"].nunique():
+        raise UserError(
+            f"{', '.join(sorted(mixed))} computes luminance only, where an RGB detector also sees the bicubic colour; "
+            "rank it beside RGB networks with the Y detector."
+        )
+    if (other := good.groupby(["index", "image"])["lr_digest"].nunique()).max() > 1:
+        image = other.index[other > 1][0][1]
+        raise UserError(f"The LR image of {image} is not the same in all runs: other files or another downsampling.")
+    twice = good[good.duplicated(["model", *PLACE], keep=False)]
+    if len(twice):
+        model = twice["model"].iloc[0]
+        digests = ", ".join(sorted(twice[twice["model"] == model]["digest"].unique()))
+        raise UserError(f"Several runs of {model} cover the same images (digests {digests}); choose one of them.")
+
+
+def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Rows at the places that every network has, and what each network lacks. present: good rows and NaN ones."""
+    places = present[PLACE].drop_duplicates()
+    models = sorted(good["model"].unique())
+    have = good.groupby(PLACE)["model"].nunique()
+    shared = have[have == len(models)].index
+    notes = []
+    for model in models:
+        lacking = places.merge(good[good["model"] == model][PLACE], how="left", indicator=True)
+        lacking = lacking[lacking["_merge"] == "left_only"]["image"]
+        if len(lacking):
+            names = list(dict.fromkeys(lacking))
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            notes.append(f"{model} lacks {len(lacking)} of {len(places)} windows ({shown}).")
+    absent = sorted(set(present["model"]) - set(models))
+    notes += [f"{model} has no finite result and is left out." for model in absent]
+    if shared.empty:
+        raise UserError(f"The networks have no image in common: {' '.join(notes)}")
+    if notes:
+        notes.append(f"The ranking uses the {len(shared)} windows that all {len(models)} networks have.")
+    return good[pd.MultiIndex.from_frame(good[PLACE]).isin(shared)], notes
+
+
+def _failures(records: pd.DataFrame) -> list[str]:
+    failed = records[records["status"] == "failed"]
+    return [f"{row['model']} failed: {row['message']}." for row in failed.to_dict("records")]

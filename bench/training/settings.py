@@ -1,0 +1,113 @@
+"""What a run is made of: its patches, its settings as they are stored, and the same as BasicSR's option tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Config
+from ..types import UserError
+from . import patches as patch_files
+from .patches import Patches
+from .recipe import Recipe
+
+# what may change between a run and its continuation without changing its weights
+_FREE = ("images", "patches", "manifest", "workers", "print_every")
+
+
+def patches_file(recipe: Recipe, root: Path, scale: int) -> Path:
+    """The HDF5 file to train on, built from the recipe's images where it is missing. root: results/train."""
+    images = None if recipe.images is None else Path(recipe.images).expanduser()
+    if recipe.patches is not None:
+        file = Path(recipe.patches).expanduser()
+    elif images is not None:
+        file = root / "patches" / f"{images.name.split('.')[0]}_x{scale}.h5"
+    else:
+        raise UserError("Name the images to train on with train.images=FOLDER or train.images=FILE.tar.")
+    manifest = None if recipe.manifest is None else Path(recipe.manifest).expanduser()
+    return patch_files.ensure(images, file, scale, manifest)
+
+
+def describe_run(config: Config, recipe: Recipe, data: Patches) -> dict[str, Any]:
+    """Everything the weights depend on, and where they come from, as JSON."""
+    model = asdict(config.model)
+    settings = {
+        "model": {key: model[key] for key in ("name", "family", "scale", "channels", "net", "wrappers")},
+        "recipe": asdict(recipe),
+        "seed": config.seed,
+        "dataset": {key: getattr(data.description, key) for key in ("dataset", "sha256", "sources")},
+        "commit": _commit(),
+        "torch": torch.__version__,
+    }
+    return json.loads(json.dumps(settings))
+
+
+def _commit() -> str:
+    """The commit of the code, with '-dirty' for changes on top; 'unknown' outside a repository."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def check_same_run(run: Path, settings: dict[str, Any]) -> None:
+    """Raises UserError when the folder holds a run whose weights these settings would not give."""
+    if not (run / "settings.json").exists():
+        return
+    before = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    changed = [f"train.{k}" for k, v in settings["recipe"].items() if k not in _FREE and before["recipe"].get(k) != v]
+    changed += [key for key in ("model", "seed") if before[key] != settings[key]]
+    changed += ["the images"] if before["dataset"]["sha256"] != settings["dataset"]["sha256"] else []
+    if changed:
+        raise UserError(
+            f"'{run}' holds a run with other settings ({', '.join(changed)}): "
+            "give this one a name of its own with train.name=NAME, or remove the folder."
+        )
+
+
+def options(config: Config, recipe: Recipe, run: Path, device: torch.device) -> dict[str, Any]:
+    """BasicSR's option tree."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    psnr = {"type": "calculate_psnr", "crop_border": config.model.scale, "test_y_channel": True}
+    return {
+        "name": run.name,
+        "model_type": "LamscopeModel",
+        "scale": config.model.scale,
+        "num_gpu": int(device.type == "cuda"),
+        "manual_seed": config.seed,
+        "dist": False,
+        "rank": 0,
+        "world_size": 1,
+        "is_train": True,
+        "autocast": recipe.autocast,
+        "channels_last": recipe.channels_last,
+        "lr_factors": recipe.lr_factors,
+        "network_g": {"type": "LamscopeNetwork", "model": config.model},
+        "path": {
+            "experiments_root": str(run),
+            "models": str(run / "models"),
+            "training_states": str(run / "training_states"),
+            "strict_load_g": True,
+        },
+        "train": {
+            "total_iter": recipe.updates,
+            "warmup_iter": recipe.warmup,
+            "ema_decay": recipe.ema,
+            "optim_g": {"type": "Adam", "lr": recipe.lr, "betas": tuple(recipe.betas)},
+            "scheduler": recipe.scheduler(),
+            "pixel_opt": {"type": recipe.loss, "loss_weight": 1.0, "reduction": "mean"},
+        },
+        "val": {"metrics": {"psnr_y": psnr}},
+        "logger": {
+            "print_freq": recipe.print_every,
+            "use_tb_logger": importlib.util.find_spec("tensorboard") is not None,
+        },
+    }

@@ -1,0 +1,103 @@
+"""SRDenseNet: Image Super-Resolution Using Dense Skip Connections.
+
+Tong, Li, Liu, Gao. ICCV 2017. https://openaccess.thecvf.com/content_ICCV_2017/html/Tong_Image_Super-Resolution_Using_ICCV_2017_paper.html
+New: dense blocks, joined by dense skip connections, so that the upsampler sees the features of every depth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .layers import SuperResolver, conv, rename, require_scale
+
+
+class Layer(nn.Module):
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = conv(n_in, n_out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).relu()
+
+
+class DenseBlock(nn.Module):
+    """x and `growth` new features from every layer. own_only: layers after the first see what this block found, not x."""
+
+    def __init__(self, n_in: int, growth: int, n_layers: int, own_only: bool) -> None:
+        super().__init__()
+        n_seen = [i * growth + (0 if own_only and i else n_in) for i in range(n_layers)]
+        self.block = nn.Sequential(*(Layer(n, growth) for n in n_seen))
+        self.own_only = own_only
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.block
+        found = first(x)
+        for layer in others:
+            found = torch.cat([found, layer(found if self.own_only else torch.cat([x, found], 1))], 1)
+        return torch.cat([x, found], 1)
+
+
+class SRDenseNet(SuperResolver):
+    """RGB in [0, 1]. scale: 2, 4 or 8.
+
+    Two ports exist. The paper's widths have blocks with own_only and activated deconvolutions of kernel 3. The other one
+    is dense all through, starts from `growth` features, and has deconvolutions of kernel 4 without activations.
+    """
+
+    reconstruct_radius = 1  # transposed convolutions see half a pixel of the level below; one 3×3 convolution at SR size
+
+    def __init__(
+        self,
+        *,
+        scale: int,
+        n_blocks: int,
+        n_layers: int,
+        growth: int,
+        width: int,
+        bottleneck: int,
+        own_only: bool,
+        kernel: int,
+        activated: bool,
+    ) -> None:
+        super().__init__()
+        require_scale(scale, [2, 4, 8], "SRDenseNet")
+        new = n_layers * growth  # features that a block adds
+        self.conv = Layer(3, width)
+        self.dense_blocks = nn.Sequential(
+            *(DenseBlock(width + i * new, growth, n_layers, own_only) for i in range(n_blocks))
+        )
+        activation = nn.ReLU if activated else nn.Identity
+        self.bottleneck = nn.Sequential(conv(width + n_blocks * new, bottleneck, 1), activation())
+        doubling = {"kernel_size": kernel, "stride": 2, "padding": 1, "output_padding": 4 - kernel}
+        self.deconv = nn.Sequential(
+            *(
+                module
+                for _ in range(int(math.log2(scale)))
+                for module in (nn.ConvTranspose2d(bottleneck, bottleneck, **doubling), activation())
+            )
+        )
+        self.reconstruction = conv(bottleneck, 3, 3)
+
+    @staticmethod
+    def from_official(state: dict[str, Any]) -> dict[str, Any]:
+        """The other port's names."""
+        return rename(
+            state,
+            [
+                (r"conv1\.", "conv.conv."),
+                (r"denseblock\.", "dense_blocks."),
+                (r"Bottleneck\.", "bottleneck.0."),
+                (r"convt(\d)\.", lambda m: f"deconv.{2 * int(m[1]) - 2}."),
+                (r"conv2\.", "reconstruction."),
+            ],
+        )
+
+    def features(self, lr: Tensor) -> Tensor:
+        return self.bottleneck(self.dense_blocks(self.conv(lr)))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        return self.reconstruction(self.deconv(features))

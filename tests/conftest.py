@@ -1,0 +1,71 @@
+"""What every test may ask for: a small network, a small image, and the shared data where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# before anything imports torch, and for the commands that tests start: the workers of a run share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# no deadline: a shared machine is slow now and then. In CI the same examples each time
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def shared_folder() -> Path | None:
+    """The folder of real weights, images and reference numbers, or None."""
+    named = os.environ.get("LAMSCOPE_SHARED")
+    folder = Path(named) if named else REPOSITORY.parent / "shared"
+    if folder.is_dir():
+        return folder
+    if named:
+        raise pytest.UsageError(f"LAMSCOPE_SHARED names {named}, which is not a folder.")
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    if shared_folder() is not None:
+        return
+    absent = pytest.mark.skip(reason="no shared data: neither LAMSCOPE_SHARED nor ../shared beside the repository")
+    for item in items:
+        if item.get_closest_marker("shared") or "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real weights, images and reference numbers; tests that use it are skipped where they are absent."""
+    folder = shared_folder()
+    assert folder is not None
+    return folder
+
+
+@pytest.fixture
+def tiny_net():
+    """A network as the house hands it on, ×4: RGB in [0, 1] in and out, 8 channels, random but always the same."""
+    import torch
+
+    from lamscope.models.edsr import EDSR
+    from lamscope.models.wrappers import Range
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        core = EDSR(scale=4, n_blocks=2, width=8, res_scale=1.0, peak=255.0)
+    return Range(core, peak=255.0).eval()
+
+
+@pytest.fixture
+def tiny_image():
+    """(3, 24, 20) float32 RGB in [0, 1]: a smooth ramp under noise, so that nothing is flat."""
+    import torch
+
+    noise = torch.rand(3, 24, 20, generator=torch.Generator().manual_seed(0))
+    ramp = torch.linspace(0.2, 0.6, 24)[:, None] + torch.linspace(0.0, 0.2, 20)
+    return ramp + 0.2 * noise

@@ -1,0 +1,127 @@
+"""The command line as a user meets it: one line for a mistake, exit code 2, nothing half-written."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from lamscope.cli import main
+from PIL import Image
+
+
+@pytest.fixture
+def lamscope(tmp_path, monkeypatch, capsys):
+    """Runs the command line in an empty folder; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def save_image(path, size=(64, 64), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+MISTAKES = [
+    (["runn"], "Did you mean 'run'"),
+    (["run", "model=edrs"], "Did you mean 'edsr'"),
+    (["model=edrs"], "Did you mean 'edsr'"),
+    (["run", "modle=edsr"], "Did you mean 'model'"),
+    (["run", "machine.devise=cpu"], "Did you mean 'machine.device'"),
+    (["run", "attribution.n_stps=3"], "attribution.n_steps"),
+    (["run", "experiment=quickstrt"], "Did you mean 'quickstart'"),
+    (["run", "model.scale=four"], "four"),
+    (["run", "model=[edsr"], "edsr"),
+    (["run", "model.net.depth=3"], "model.net.depth"),
+    (["run", "machine.device=tpu"], "tpu"),
+    (["run", "machine.precision=fp8"], "fp32"),
+    (["run", "chunk=0"], "chunk"),
+    (["run", "on_existing=maybe"], "on_existing"),
+    (["run", "attribution.n_steps=0"], "n_steps"),
+    (["run", "dataset=folder"], "dataset.path"),
+    (["run", "dataset=folder", "dataset.path=nowhere"], "nowhere"),
+    (["run", "dataset.window.mode=cente"], "centre"),
+    (["run", "dataset.window.size=400"], "too small"),
+    (["run", "model=imdn"], "IMDN_x4.pth"),
+    (["run", "model.weights=nowhere.pth"], "nowhere.pth"),
+    (["report", "nowhere"], "nowhere"),
+    (["report", "outt=x"], "out=DIR"),
+    (["options", "modle"], "modle"),
+    (["weights", "machine.wieghts=x"], "machine.weights"),
+    (["train", "train=shrt"], "Did you mean 'short'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "fragment"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_one_line_and_exit_code_2(lamscope, tmp_path, arguments, fragment):
+    code, out, err = lamscope(*arguments)
+    assert code == 2
+    assert fragment in err and err.count("\n") == 1 and "Traceback" not in err
+    assert out == ""
+    assert not list(tmp_path.rglob("*.h5")) and not list(tmp_path.rglob("*.pdf"))
+
+
+@pytest.mark.parametrize("broken", ["empty", "text", "truncated", "small", "transparent"])
+def test_bad_images_are_named(lamscope, tmp_path, broken):
+    file = tmp_path / "images" / "bad.png"
+    save_image(file, (12, 12) if broken == "small" else (64, 64))
+    if broken == "empty":
+        file.unlink()
+    elif broken == "text":
+        file.write_text("not an image")
+    elif broken == "truncated":
+        file.write_bytes(file.read_bytes()[:300])
+    elif broken == "transparent":
+        Image.fromarray(np.full((64, 64, 4), 100, np.uint8)).save(file)
+    code, _, err = lamscope("run", "dataset=folder", "dataset.path=images")
+    assert code == 2 and err.count("\n") == 1
+    assert ("images" if broken == "empty" else "bad") in err
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+@pytest.mark.parametrize("broken", ["other network", "truncated", "code", "nan"])
+def test_bad_checkpoints_are_refused(lamscope, tmp_path, tiny_net, broken):
+    save_image(tmp_path / "images" / "a.png")
+    state = tiny_net.core.state_dict()
+    if broken == "code":
+        state["head.0.bias"] = Bomb()
+    if broken == "nan":
+        state["head.0.bias"] = torch.full((8,), torch.nan)
+    torch.save(state, tmp_path / "net.pth")
+    if broken == "truncated":
+        (tmp_path / "net.pth").write_bytes((tmp_path / "net.pth").read_bytes()[:500])
+    code, _, err = lamscope("run", "model.weights=net.pth", "dataset=folder", "dataset.path=images")
+    assert code == 2 and err.count("\n") == 1 and "net.pth" in err
+    assert not (tmp_path / "executed").exists() and not list(tmp_path.rglob("*.h5"))
+
+
+class Bomb:
+    def __reduce__(self):
+        return open, ("executed", "w")
+
+
+def test_a_failing_job_does_not_stop_the_others(lamscope, tmp_path):
+    save_image(tmp_path / "images" / "a.png")
+    code, out, err = lamscope(
+        "-m", "model=imdn,fsrcnn", "dataset=folder", "dataset.path=images", "attribution.n_steps=3", "figures=[]"
+    )
+    assert code == 2 and "IMDN_x4.pth" in err
+    assert "fsrcnn" in out and len(list(tmp_path.rglob("fsrcnn-*.h5"))) == 1
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    probe = "import sys; from lamscope.cli import main; main(['--help']); print({'torch', 'hydra', 'pandas'} & {*sys.modules})"
+    shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("lamscope:") and shown.endswith("set()\n")
+
+
+def test_options_lists_names(lamscope):
+    code, out, _ = lamscope("options", "attribution")
+    assert code == 0 and {"lam", "lam_paper"} <= set(out.split())
