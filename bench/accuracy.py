@@ -14,8 +14,7 @@ from .attribution.lam import PathAttribution
 from .config import Config, compose, instantiate
 from .metrics.concentration import diffusion_index
 from .progress import track
-from .report.tables import write_table
-from .report.terminal import print_table
+from .report.benchmark import publish
 from .zoo import load, prepare, weight_folders
 
 LIMIT_STEPS = 400
@@ -51,7 +50,5 @@ def measure(config: Config) -> list[dict[str, Any]]:
 def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:
     """Print the table and write it to <results>/tables/accuracy.csv and .md."""
     frame = pd.DataFrame([row for rows in results for row in rows])
-    print_table(frame, title=f"Relative L2 error of the map against {LIMIT_STEPS} midpoints")
     command = "lamscope run experiment=accuracy machine.weights=FOLDER dataset.path=FOLDER"
-    for file in write_table(frame, Path(config.results) / "tables" / "accuracy", command):
-        print(file)
+    publish(frame, f"Relative L2 error of the map, and error of DI, against {LIMIT_STEPS} midpoints", Path(config.results) / "tables" / "accuracy", command)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -17,21 +19,22 @@ from .zoo import weight_folders
 def print_weights(config: Config) -> None:
     """One row per model of conf/model; below, the provenance that shipped files carry."""
     folders = weight_folders(config.machine.weights)
-    table = Table("model", "file", "here", "training set", "licence", title="Weights", title_justify="left")
+    table = Table("model", "file", "here", "trained on", "licence", box=SIMPLE)
+    table.columns[1].no_wrap = table.columns[2].no_wrap = True  # a file name is there to be copied
     provenance: dict[str, dict[str, str]] = {}
     for name in options("model"):
         model = read_model(name)
         checkpoint = model.checkpoint
         try:
             path = find(replace(model, weights="auto"), folders)
-            here = "shipped" if checkpoint.shipped else str(path)
+            here = "shipped" if checkpoint.shipped else "yes"
             if path is not None and metadata(path):
                 provenance[name] = metadata(path)
         except UserError as error:
             here = "wrong sha256" if "sha256" in str(error) else "no"
         source = checkpoint.file or "none published"
         table.add_row(name, source, here, checkpoint.training_set or "?", checkpoint.licence or "?")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     for name, facts in provenance.items():
         console.print(f"\n[bold]{name}[/bold]")

@@ -23,8 +23,7 @@ from .attribution.quadrature import right
 from .config import Config, compose, instantiate
 from .environment import describe
 from .metrics.concentration import diffusion_index
-from .report.terminal import print_table
-from .report.tables import write_table
+from .report.benchmark import publish
 from .types import UserError, Window
 from .zoo import load, prepare, weight_folders
 
@@ -69,10 +68,8 @@ def measure(config: Config) -> dict[str, Any]:
 def conclude(config: Config, rows: list[dict[str, Any]]) -> None:
     """Print the table and write it to <results>/tables/speed.csv and .md."""
     frame = pd.DataFrame(rows)
-    print_table(frame, title="Seconds a map: the plain reference loop and lam")
     command = "lamscope run experiment=speed"
-    for file in write_table(frame, Path(config.results) / "tables" / "speed", command):
-        print(file)
+    publish(frame, "Seconds a map: the plain reference loop (50 steps) and lam", Path(config.results) / "tables" / "speed", command)
 
 
 def plain_loop(net: nn.Module, lr: Tensor, window: Window, paper: PathAttribution, n_steps: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from .layers import MeanShift, SuperResolver, conv, drop_on_load, require_scale, shuffle_once, shuffle_upsampler
-from .windows import attend, attention_bias, from_windows, position_index, shift_mask, start_linear, to_windows
+from .swin import attend, attention_bias, from_windows, position_index, shift_mask, start_linear, to_windows
 
 TABLES = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mask_1")  # they follow from the sizes
 SLOPE = 0.2

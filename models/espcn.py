@@ -18,9 +18,7 @@ class ESPCN(SuperResolver):
 
     def __init__(self, *, scale: int, channels: int, width: int) -> None:
         super().__init__()
-        self.first_part = nn.Sequential(
-            conv(channels, width, 5), nn.Tanh(), conv(width, width // 2, 3), nn.Tanh()
-        )
+        self.first_part = nn.Sequential(conv(channels, width, 5), nn.Tanh(), conv(width, width // 2, 3), nn.Tanh())
         self.last_part = shuffle_once(scale, width // 2, channels)
 
     def features(self, lr: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from .layers import MeanShift, SuperResolver, conv, drop_on_load, pad_to_multiple, require_scale, shuffle_upsampler
-from .windows import (
+from .swin import (
     attend,
     attention_bias,
     bias_table,

@@ -1,7 +1,7 @@
 """LapSRN: Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution.
 
 Lai, Huang, Ahuja, Yang. CVPR 2017. https://arxiv.org/abs/1704.03915
-New: ×2 at a time, in a pyramid; each level upsamples the image by a learned filter and adds a residual from its features.
+New: ×2 at a time, in a pyramid; each level upsamples the image by a learned filter and adds a predicted residual.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FeatureEmbedding(nn.Module):
 
     def __init__(self, depth: int, width: int, kernel: int, bias: bool) -> None:
         super().__init__()
-        layers = [m for _ in range(depth) for m in (conv(width, width, 3, bias=bias), nn.LeakyReLU(SLOPE, inplace=True))]
-        self.cov_block = nn.Sequential(*layers, Doubling(width, width, kernel, bias), nn.LeakyReLU(SLOPE, inplace=True))
+        convolutions = (*(conv(width, width, 3, bias=bias) for _ in range(depth)), Doubling(width, width, kernel, bias))
+        self.cov_block = nn.Sequential(*(m for c in convolutions for m in (c, nn.LeakyReLU(SLOPE, inplace=True))))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cov_block(x)
@@ -43,11 +43,11 @@ class FeatureEmbedding(nn.Module):
 class LapSRN(SuperResolver):
     """Values in [0, 1]; channels: 3 for RGB, 1 for Y. scale: 2, 4 or 8. depth: convolutions per level.
 
-    The authors' network (MatConvNet) upsamples features by kernels of 3 and has biases; its PyTorch port, whose names we
-    use, has kernels of 4 and no biases.
+    The authors' network (MatConvNet) upsamples features by kernels of 3 and has biases; its PyTorch port, whose names
+    we use, has kernels of 4 and no biases.
     """
 
-    reconstruct_radius = 1  # half a pixel of the level below, at every level, by the image filters and by `convt_R`
+    reconstruct_radius = 1  # image filters reach the next pixel of the level below, as does `convt_R` at each level
 
     def __init__(self, *, scale: int, channels: int, depth: int, width: int, kernel: int, bias: bool) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class ResidualDenseBlock(nn.Module):
 
 
 class RDN(SuperResolver):
-    """RGB in 0..255, without mean shift. scale: 2, 3 or 4. n_blocks, n_layers, growth, width: the paper's D, C, G, G0."""
+    """RGB in 0..255, no mean shift. scale: 2, 3 or 4. n_blocks, n_layers, growth, width: the paper's D, C, G, G0."""
 
     reconstruct_radius = 2  # convolutions at strides 1, 2 and 4: 1 + 1/2 + 1/4, rounded up
 

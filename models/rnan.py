@@ -1,8 +1,8 @@
 """RNAN: Residual Non-local Attention Networks for Image Restoration.
 
 Zhang, Li, Li, Zhong, Fu. ICLR 2019. https://openreview.net/forum?id=HkeGhoA5FX
-New: each block multiplies a plain trunk by a mask from a wider, strided branch; in the first and the last block the mask
-also sees the whole image, through non-local attention.
+New: each block multiplies a plain trunk by a mask from a wider, strided branch; in the first and the last block that
+branch also sees the whole image, through non-local attention.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class Group(nn.Module):
 class RNAN(SuperResolver):
     """RGB in 0..peak (official: 255). scale: 2, 3, 4 or 8. n_groups: with the two non-local ones.
 
-    The official network takes even sides only; others are continued by reflection inside `features`, which needs at least
-    2×2 pixels. attention_slice: positions that a non-local block attends at a time; without effect on the numbers.
+    The official network takes even sides only; `features` continues others by reflection and needs at least 2×2 pixels.
+    attention_slice: positions that a non-local block attends at a time; without effect on the numbers.
     """
 
     reconstruct_radius = 2  # convolutions at strides 1, 2 and 4: 1 + 1/2 + 1/4, rounded up

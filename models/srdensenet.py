@@ -25,7 +25,7 @@ class Layer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """x and `growth` new features from every layer. own_only: layers after the first see what this block found, not x."""
+    """x and `growth` new features from every layer. own_only: layers after the first do not see x."""
 
     def __init__(self, n_in: int, growth: int, n_layers: int, own_only: bool) -> None:
         super().__init__()
@@ -44,11 +44,13 @@ class DenseBlock(nn.Module):
 class SRDenseNet(SuperResolver):
     """RGB in [0, 1]. scale: 2, 4 or 8.
 
-    Two ports exist. The paper's widths have blocks with own_only and activated deconvolutions of kernel 3. The other one
-    is dense all through, starts from `growth` features, and has deconvolutions of kernel 4 without activations.
+    Two ports exist. The one with the paper's widths has own_only blocks, and activated deconvolutions of kernel 3. The
+    other one is dense all through, starts from 16 features, and has deconvolutions of kernel 4 without activations.
     """
 
-    reconstruct_radius = 1  # transposed convolutions see half a pixel of the level below; one 3×3 convolution at SR size
+    reconstruct_radius = (
+        1  # transposed convolutions reach the next pixel of the level below, as does the 3×3 at the end
+    )
 
     def __init__(
         self,

@@ -42,9 +42,9 @@ class Upsampling(nn.Module):
 
 
 class SRResNet(SuperResolver):
-    """RGB in [0, 1]. scale: 2, 3, 4 or 8. norm: 'batch', with PReLU and biases, as in the paper; 'instance', with neither.
+    """RGB in [0, 1]; not clamped, though one port does that. scale: 2, 3, 4 or 8.
 
-    One port clamps what it returns to [0, 1]; here nothing does. Instance normalisation needs two pixels.
+    norm: 'batch', with PReLU and biases, as in the paper, or 'instance', with neither, which needs two pixels.
     """
 
     reconstruct_radius = 3  # 9×9 at SR size, 3×3 at every stride below: 4/4 + 1/2 + 1, rounded up

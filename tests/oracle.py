@@ -7,13 +7,15 @@ golden/networks.npz holds what the authors' code computes with these weights on 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -28,6 +30,8 @@ NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm)
 ORACLES = {
     "carn": 1.0,
     "carn_m": 1.0,
+    "csnln": 1.0,
+    "dat_light": 1.0,
     "ddbpn": 1.0,
     "drln": 1.0,
     "edsr": 1.0,
@@ -37,6 +41,7 @@ ORACLES = {
     "fsrcnn": 1.0,
     "fsrcnn_56_48_6": 1.0,
     "fsrcnn_y": 1.0,
+    "hat": 1.0,
     "imdn": 1.0,
     "lapsrn": 1.0,
     "lapsrn_y": 1.0,
@@ -55,7 +60,14 @@ ORACLES = {
     "srresnet": 1.0,
     "srresnet_bn": 1.0,
     "srresnet_in": 1.0,
+    "swinir": 1.0,
+    "swinir_light": 1.0,
 }
+
+# LR pixels of the reference input, where it is not 24×20: the authors' code wants multiples of a window.
+SIZES = {"dat_light": (32, 64), "hat": (32, 48), "swinir": (24, 32), "swinir_light": (24, 32)}
+BRIDGED = {"swinir", "swinir_light"}  # built from BasicSR's blocks
+SLOW = {"hat", "swinir"}  # at full size, as the reference numbers need it
 
 
 def model_config(name: str, **overrides: Any) -> ModelConfig:
@@ -111,21 +123,38 @@ def deterministic_net(name: str) -> nn.Module:
     """The official network `name` in float64 with the deterministic weights, in eval mode."""
     with torch.device("meta"):
         net = build_core(model_config(name))
-    net.load_state_dict(deterministic_state(net, ORACLES[name], official_names(name, net)), assign=True)
+    state = deterministic_state(net, ORACLES[name], official_names(name, net))
+    net.load_state_dict(state, assign=True)
+    if any(table.is_meta for table in net.buffers()):  # tables that are in no state dict
+        net = build_core(model_config(name)).double()
+        net.load_state_dict(state)
     return net.eval()
 
 
+def reference_size(name: str) -> tuple[int, int]:
+    """LR pixels."""
+    return SIZES.get(name, (24, 20))
+
+
 def reference_input(name: str) -> Tensor:
-    """(1, channels, 24, 20), or at SR size where that is what the network takes, in the official network's range."""
+    """(1, channels, *reference_size), or at SR size where the network takes that, in the official network's range."""
     config = model_config(name)
     peak = max([wrapper.get("peak", 1.0) for wrapper in config.wrappers], default=1.0)
     enlarged = any(wrapper["_target_"].endswith(".PreUpsample") for wrapper in config.wrappers)
-    shape = (1, 1 if config.channels == "y" else 3, *((96, 80) if enlarged else (24, 20)))
+    size = (side * (4 if enlarged else 1) for side in reference_size(name))
+    shape = (1, 1 if config.channels == "y" else 3, *size)
     return peak * torch.rand(shape, generator=_generator("input"), dtype=torch.float64)
 
 
 def relative_error(mine: Tensor, official: Tensor) -> float:
     return ((mine - official).abs().max() / official.abs().max()).item()
+
+
+def runnable(names: Iterable[str], slow: Iterable[str] = ()) -> list[Any]:
+    """The names as parameters of a test, marked if slow, and skipped if they need BasicSR and it is not installed."""
+    absent = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
+    marks = {name: [absent] * (name in BRIDGED) + [pytest.mark.slow] * (name in slow) for name in names}
+    return [pytest.param(name, marks=marks[name]) for name in names]
 
 
 def registered() -> list[str]:

@@ -38,10 +38,9 @@ ALLOWED = {
     "config": ("types",),
     **{layer: ("types", *own) for own in SIBLINGS.values() for layer in own},
     **dict.fromkeys(STORE, ("types", "version", *STORE)),
-    "table": ("types", *STORE, "table"),
-    "statistics": ("types", "table", "statistics"),
-    "figures": ("types", *STORE, "table", "statistics", "figures"),
-    "report": ("types", "version", "config", *STORE, "table", "statistics", "figures", "report"),
+    **dict.fromkeys(("table", "statistics"), ("types", *STORE, "table", "statistics")),
+    "figures": ("types", "metrics", *STORE, "table", "statistics", "figures"),
+    "report": ("types", "version", "config", "metrics", *STORE, "table", "statistics", "figures", "report"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lamscope.models.layers import DIV2K_MEAN, MeanShift
+from lamscope.models.layers import DIV2K_MEAN, MeanShift, rename, require_scale
 
 
 def official_shift(sign, peak, prefix=""):
@@ -53,3 +53,16 @@ def test_wrong_mean_shift_is_reported(name, value):
 def test_unknown_entry_of_mean_shift_is_reported():
     with pytest.raises(RuntimeError, match="scale is "):
         MeanShift(-1, 255.0).load_state_dict(official_shift(-1, 255.0) | {"scale": torch.ones(3)})
+
+
+def test_rename_applies_the_first_rule_that_matches_the_beginning():
+    rules = [(r"body\.(\d)\.", lambda m: f"trunk.{int(m[1]) + 1}."), (r"body", "head"), (r"trunk", "never")]
+    state = {"body.0.weight": 1, "body.bias": 2, "my.body.0.weight": 3}
+    assert rename(state, rules) == {"trunk.1.weight": 1, "head.bias": 2, "my.body.0.weight": 3}
+    assert list(state) == ["body.0.weight", "body.bias", "my.body.0.weight"]
+
+
+def test_undefined_scale_is_named_with_the_choices():
+    require_scale(4, [2, 3, 4], "Net")
+    with pytest.raises(ValueError, match="^Scale 5 is not defined for Net; choose 2, 3 or 4.$"):
+        require_scale(5, [2, 3, 4], "Net")

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 import torch
-from oracle import build_core, model_config, registered
+from oracle import build_core, model_config, registered, runnable
 
 from lamscope.config import FAMILIES
 from lamscope.types import UserError
@@ -15,15 +15,19 @@ from lamscope.zoo import build
 # Hyper-parameters that make a network small. A class without an entry is tested at full size.
 SMALL = {
     "CARN": {"width": 8},
+    "CSNLN": {"depth": 2, "width": 8},
+    "DAT": {"depths": [3], "width": 64, "n_heads": 2},
     "DDBPN": {"n_stages": 3, "width": 4, "wide": 8},
     "DRLN": {"width": 8, "reduction": 2},
     "EDSR": {"n_blocks": 2, "width": 8},
     "ESPCN": {"width": 8},
     "FSRCNN": {"width": 8, "shrunk": 4, "depth": 2},
+    "HAT": {"n_groups": 1, "n_blocks": 2, "width": 24, "n_heads": 2, "squeeze": 4, "up_width": 8},
     "IMDN": {"n_blocks": 2, "width": 16},
     "LapSRN": {"depth": 2, "width": 8},
     "MSRN": {"n_blocks": 2, "width": 8},
     "MSRResNet": {"n_blocks": 2, "width": 8},
+    "NLRN": {"depth": 2, "width": 4},
     "PAN": {"n_blocks": 2, "width": 8, "up_width": 6},
     "RCAN": {"n_groups": 2, "n_blocks": 1, "width": 16, "reduction": 4},
     "RDN": {"n_blocks": 2, "n_layers": 2, "growth": 6, "width": 8},
@@ -34,11 +38,12 @@ SMALL = {
     "SRCNN": {"widths": [8, 4]},
     "SRDenseNet": {"n_blocks": 2, "n_layers": 3, "growth": 4, "width": 8, "bottleneck": 8},
     "SRResNet": {"n_blocks": 2, "width": 8},
+    "SwinIR": {"width": 12, "depths": [2], "n_heads": [2], "train_size": 16},
 }
 SIZE = (15, 18)
 SCALES = (2, 3, 4)
 
-each_model = pytest.mark.parametrize("name", registered())
+each_model = pytest.mark.parametrize("name", runnable(registered()))
 
 
 def small_config(name, scale=4):
@@ -144,7 +149,7 @@ def test_gradient_reaches_every_parameter(name):
     assert everything - reached == unused(config.unused_parameters, everything)
 
 
-@pytest.mark.parametrize("name", ["carn", "edsr", "fsrcnn", "pan"])
+@pytest.mark.parametrize("name", ["carn", "ddbpn", "edsr", "fsrcnn", "lapsrn", "msrn", "pan", "rdn", "rrdbnet", "srdensenet", "srresnet", "srresnet_bn"])
 def test_undefined_scale_is_refused(name):
     with pytest.raises(UserError, match="Scale 1 is not "):
         build_core(model_config(name, scale=1))
@@ -157,3 +162,45 @@ def test_single_scale_carn_holds_one_upsampler():
             net = build_core(model_config(name, **{"net.scales": None}))
         assert {key.split(".")[1] for key, _ in net.named_parameters() if key.startswith("upsample.")} == {"up"}
         assert sum(p.numel() for p in net.parameters()) == count
+
+
+# Names that other publications of the same network use, and the ones they stand for.
+OTHER_NAMES = {
+    "lapsrn_official_y": {
+        "conv_in.bias": "conv_input.bias",
+        "conv.1.9.weight": "convt_F2.0.cov_block.18.weight",
+        "up.0.bias": "convt_F1.0.cov_block.20.bias",
+        "res.1.bias": "convt_R2.bias",
+        "img.0.weight": "convt_I1.weight",
+    },
+    "rrdbnet": {
+        "body.22.rdb3.conv5.bias": "RRDB_trunk.22.RDB3.conv5.bias",
+        "conv_body.weight": "trunk_conv.weight",
+        "conv_up2.weight": "upconv2.weight",
+        "conv_hr.bias": "HRconv.bias",
+    },
+    "srdensenet": {
+        "conv1.weight": "conv.conv.weight",
+        "denseblock.7.block.7.conv.bias": "dense_blocks.7.block.7.conv.bias",
+        "Bottleneck.weight": "bottleneck.0.weight",
+        "convt2.bias": "deconv.2.bias",
+        "conv2.bias": "reconstruction.bias",
+    },
+    "srresnet_in": {
+        "conv_input.weight": "conv1.0.weight",
+        "residual.15.in2.bias": "trunk.15.rcb.4.bias",
+        "bn_mid.weight": "conv2.1.weight",
+        "upscale4x.3.weight": "upsampling.1.upsample_block.0.weight",
+        "conv_output.weight": "conv3.weight",
+    },
+}
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_other_names_are_translated_and_our_own_stay(name):
+    with torch.device("meta"):
+        net = build_core(model_config(name))
+    ours, other = net.state_dict(), OTHER_NAMES[name]
+    assert type(net).from_official({key: key for key in other}) == {other[key]: key for key in other}
+    assert set(other.values()) <= set(ours)
+    assert type(net).from_official({key: key for key in ours}) == {key: key for key in ours}

@@ -404,6 +404,7 @@ def test_killed_at_random_moments(tmp_path):
 def work(path):
     with CellWriter(path, PROVENANCE, 20, {"model": "net"}) as writer:
         for index in sorted(set(range(20)) - writer.done()):
+            time.sleep(0.002)  # the network at work
             fill(writer, [index])
         writer.finish()
 def stored(path): return set(read_columns(path, partial=True)["index"]) if exists(path) else set()
@@ -414,8 +415,8 @@ for goal in (1, 4, 8, 13, 18, 20):
     if child == 0:
         work(path)
         os._exit(0)
-    while not path.exists() and len(list((folder / "net.parts").glob("*.npz"))) < goal: time.sleep(0.0005)
-    time.sleep(random.uniform(0, 0.02))
+    while len(stored(path)) < goal: pass  # reading all the while: no reader ever meets half of anything
+    time.sleep(random.uniform(0, 0.01))
     before = stored(path)
     os.kill(child, signal.SIGKILL)
     kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])

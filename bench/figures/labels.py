@@ -48,9 +48,9 @@ def beside(
             obstacles = np.concatenate([fixed, np.reshape(others, (-1, 4))])
             strangers = np.delete(dots, i, axis=0)
             cost = _cost(places[i], obstacles, frame, unit) + 6 * _crossed(places[i], path)
-            # a name close to another's point misleads, and so does a line across it
+            # a name close to another's point misleads, and so does a line across it or a name
             cost += 5 * (_overlap(places[i], strangers + np.array([-4, -4, 4, 4]) * unit) > 0).sum(axis=1)
-            cost += 15 * _passes(points[i], places[i], strangers)
+            cost += 15 * _passes(points[i], places[i], np.concatenate([strangers, np.reshape(others, (-1, 4))]))
             chosen[int(i)] = int(np.argmin(cost))
         if chosen == before:
             break

@@ -14,7 +14,8 @@ from ..table import ranking
 from . import labels, style
 from .frame import families
 
-ENOUGH = 4  # networks from which on a line and a correlation are shown
+ENOUGH = 4  # networks from which on a line and its correlations are shown
+SURE = 8  # networks from which on a bootstrap over networks says something
 
 
 def draw(
@@ -26,8 +27,8 @@ def draw(
     value: str = "psnr_y",
     value_label: str = "PSNR-Y (dB)",
 ) -> Axes:
-    """Networks as points: colour is the family, marker the network. From four on: least-squares line with its 95 %
-    bootstrap band over networks, and Pearson and Spearman correlation with 95 % bootstrap intervals.
+    """Networks as points: colour is the family, marker the network. From four on: least-squares line, Pearson and
+    Spearman correlation; from eight on with their 95 % bootstrap band and intervals over networks.
 
     records: as `read_records` gives them, one setting. Points are those of `table.ranking`: means over the images that
     all networks have; the figure says how many. value: what is on the y axis, psnr_y, psnr_rgb or ssim_y. ax: where to
@@ -64,15 +65,15 @@ def _limits(ax: Axes, xy: np.ndarray) -> None:
 
 
 def _regression(ax: Axes, xy: np.ndarray) -> np.ndarray:
-    """Draws the line with its band; returns points of the line (n, 2)."""
+    """Draws the line, and its band where it means something; returns points of the line (n, 2)."""
     import seaborn
 
     limits = ax.get_xlim(), ax.get_ylim()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a resample of equal points has no slope; it is one of a thousand
         seaborn.regplot(
-            x=xy[:, 0], y=xy[:, 1], ax=ax, scatter=False, truncate=False, ci=95, n_boot=1000, seed=0, color="#777777",
-            line_kws={"lw": 0.9, "zorder": 2},
+            x=xy[:, 0], y=xy[:, 1], ax=ax, scatter=False, truncate=False, ci=95 if len(xy) >= SURE else None,
+            n_boot=1000, seed=0, color="#777777", line_kws={"lw": 0.9, "zorder": 2},
         )  # fmt: skip
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
@@ -111,7 +112,8 @@ def _summary(xy: np.ndarray, n_images: int, n_all: int) -> list[str]:
     lines = []
     if len(xy) >= ENOUGH and np.ptp(xy[:, 0]) > 0 and np.ptp(xy[:, 1]) > 0:
         for name, found in (("Pearson", pearson(*xy.T)), ("Spearman", spearman(*xy.T))):
-            lines.append(f"{name} {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]".replace("-", "−"))
+            interval = f" [{found.low:.2f}, {found.high:.2f}]" if len(xy) >= SURE else ""
+            lines.append(f"{name} {found.value:.2f}{interval}".replace("-", "−"))
     of = f" of {n_all}" if n_images < n_all else ""
     lines.append(f"{n_images}{of} image{'s' if n_all != 1 else ''}")
     return lines

@@ -1,0 +1,45 @@
+"""The ranking and the numbers behind the figures as CSV (all digits) and Markdown (to read)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..durable import replacing
+from .terminal import count, interval
+
+
+def write_tables(records: pd.DataFrame, ranking: pd.DataFrame, title: str, folder: Path) -> list[Path]:
+    """ranking.csv, ranking.md and records.csv in folder; returns their paths. Each appears whole or not at all."""
+    return [
+        _write(folder / "ranking.csv", ranking.to_csv(index=False)),
+        _write(folder / "ranking.md", markdown(ranking, title)),
+        _write(folder / "records.csv", records.to_csv(index=False)),
+    ]
+
+
+def markdown(ranking: pd.DataFrame, title: str) -> str:
+    """The ranking as a Markdown document, with what is missing below it."""
+    head = ["rank", "network", "family", "DI (%)", "95 % interval", "median", "PSNR-Y (dB)", "PSNR-RGB (dB)", "SSIM-Y"]
+    lines = [f"# {title}", "", _row([*head, "parameters"]), _row(["--:", ":--", ":--", *["--:"] * 7])]
+    for row in ranking.to_dict("records"):
+        numbers = [f"{row['di']:.3f}", interval(row["di_low"], row["di_high"]), f"{row['di_median']:.3f}"]
+        numbers += [f"{row['psnr_y']:.2f}", f"{row['psnr_rgb']:.2f}", f"{row['ssim_y']:.4f}"]
+        lines.append(_row([str(row["rank"]), row["model"], row["family"], *numbers, count(row["n_parameters"])]))
+    n = int(ranking["n_images"].iloc[0])
+    means = f"Means over {n} image{'s' if n != 1 else ''}" if n != 1 else "One image"
+    lines += ["", f"{means}; the interval is a bootstrap over images, the same resamples for every network."]
+    lines += [f"- {note}" for note in ranking.attrs.get("notes", [])]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,98 @@
+"""NLRN: Non-Local Recurrent Network for Image Restoration.
+
+Liu, Wen, Fan, Loy, Huang. NeurIPS 2018. https://arxiv.org/abs/1806.02919
+New: a recurrent network whose one state transition begins with non-local attention, and which hands the correlations of
+one step on to the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .attention import attend, flatten_positions
+from .layers import SuperResolver, conv
+
+TENSORFLOW = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def norm(width: int) -> nn.BatchNorm2d:
+    """With TensorFlow's ε and momentum."""
+    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+
+
+class Recurrence(nn.Module):
+    """`depth` turns of one non-local and two 3×3 convolutions; three batch normalisations of its own for every turn.
+
+    propagate: add the scores of all earlier turns to those of this one. Since scores are products θ·φ, their sum is the
+    product of the turns' θ and φ side by side: none is stored.
+    """
+
+    def __init__(self, depth: int, width: int, propagate: bool, attention_slice: int | None) -> None:
+        super().__init__()
+        norms = [f"batch_normalization_{i}" if i else "batch_normalization" for i in range(3 * depth)]
+        self.turns = [norms[i : i + 3] for i in range(0, len(norms), 3)]
+        self.propagate = propagate
+        self.attention_slice = attention_slice
+        self.add_module(norms[0], norm(width))
+        self.non_local_theta = conv(width, width // 2, 1)
+        self.non_local_phi = conv(width, width // 2, 1)
+        self.non_local_g = conv(width, width, 1)
+        self.add_module(norms[1], norm(width))
+        self.RB1_a = conv(width, width, 3)
+        self.add_module(norms[2], norm(width))
+        self.RB1_b = conv(width, width, 3)
+        for name in norms[3:]:
+            self.add_module(name, norm(width))
+
+    def forward(self, start: Tensor) -> Tensor:
+        x = start
+        queries: list[Tensor] = []
+        keys: list[Tensor] = []
+        for names in self.turns:
+            norm_x, norm_a, norm_b = (self.get_submodule(name) for name in names)
+            x = norm_x(x).relu()
+            queries = [*(queries if self.propagate else []), flatten_positions(self.non_local_theta(x))]
+            keys = [*(keys if self.propagate else []), flatten_positions(self.non_local_phi(x))]
+            value = flatten_positions(self.non_local_g(x))
+            attended = attend(torch.cat(queries, 2), torch.cat(keys, 2), value, self.attention_slice)
+            x = x + attended.mT.unflatten(2, x.shape[-2:])
+            x = start + self.RB1_b(norm_b(self.RB1_a(norm_a(x))).relu())
+        return x
+
+
+class NLRN(SuperResolver):
+    """Takes the image at SR size: it belongs inside `PreUpsample`, which makes it any scale. channels: 1 for Y, 3 for RGB.
+
+    propagate: the authors' first repository and the paper; their second one attends anew at every step. The paper's
+    neighbourhood of 45×45 is not in the network: the authors restore overlapping patches; here attention sees the whole
+    image. attention_slice: positions attended at a time, hence the memory; without effect on the numbers.
+    """
+
+    def __init__(self, *, channels: int, depth: int, width: int, propagate: bool, attention_slice: int | None) -> None:
+        super().__init__()
+        self.batch_normalization = norm(channels)
+        self.conv1 = conv(channels, width, 3)
+        self.rnn = Recurrence(depth, width, propagate, attention_slice)
+        self.batch_normalization_1 = norm(width)
+        self.conv_end = conv(width, channels, 3)
+
+    @staticmethod
+    def from_official(state: dict[str, Any]) -> dict[str, Any]:
+        """TensorFlow's names, a dot for each slash; kernels as (output, input, height, width)."""
+        split = ((key.rpartition("."), value) for key, value in state.items())
+        return {f"{layer}.{TENSORFLOW.get(last, last)}": value for (layer, _, last), value in split}
+
+    def features(self, lr: Tensor) -> Tensor:
+        return self.rnn(self.conv1(self.batch_normalization(lr)))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        return lr + self.conv_end(self.batch_normalization_1(features).relu())
