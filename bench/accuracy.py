@@ -51,4 +51,9 @@ def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:
     """Print the table and write it to <results>/tables/accuracy.csv and .md."""
     frame = pd.DataFrame([row for rows in results for row in rows])
     command = "lamscope run experiment=accuracy machine.weights=FOLDER dataset.path=FOLDER"
-    publish(frame, f"Relative L2 error of the map, and error of DI, against {LIMIT_STEPS} midpoints", Path(config.results) / "tables" / "accuracy", command)
+    publish(
+        frame,
+        f"Relative L2 error of the map, and error of DI, against {LIMIT_STEPS} midpoints",
+        Path(config.results) / "tables" / "accuracy",
+        command,
+    )

@@ -55,15 +55,18 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
     try:
         return _dispatch(arguments)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         complain(str(error))
+        return 2
+    except OSError as error:
+        complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
         return 2
     except KeyboardInterrupt:
         complain("interrupted; the same command continues where it stopped.")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def complain(message: str) -> None:
@@ -187,6 +190,7 @@ def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Job:
 
     register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
+    sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
     sys.argv = ["lamscope", *arguments]
     try:

@@ -19,6 +19,7 @@ from .config import Config, instantiate
 from .environment import describe
 from .metrics import fidelity
 from .metrics.concentration import diffusion_index, gini_paper
+from .metrics.cost import n_parameters
 from .progress import track
 from .types import Attribution, Sample, UserError
 from .zoo import Origin, load, prepare, weight_folders
@@ -50,7 +51,9 @@ def run_cell(config: Config) -> Path:
         "weights_file": origin.file,
         "environment": describe(device, config.machine.precision),
     }
-    with store.CellWriter(path, about, len(dataset), _labels(config, dataset.name, digest)) as writer:
+    with store.CellWriter(
+        path, about, len(dataset), _labels(config, dataset.name, digest, n_parameters(net))
+    ) as writer:
         try:
             done = writer.done()
             if len(done) < len(dataset):
@@ -130,12 +133,12 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _labels(config: Config, dataset: str, digest: str) -> dict[str, Any]:
+def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str, Any]:
     model = config.model
     return {
         "model": model.name,
         "family": model.family,
-        "n_parameters": model.n_parameters or -1,
+        "n_parameters": model.n_parameters or counted,
         "channels": model.channels,
         "dataset": dataset,
         "attribution": config.attribution["name"],

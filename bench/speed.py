@@ -69,7 +69,12 @@ def conclude(config: Config, rows: list[dict[str, Any]]) -> None:
     """Print the table and write it to <results>/tables/speed.csv and .md."""
     frame = pd.DataFrame(rows)
     command = "lamscope run experiment=speed"
-    publish(frame, "Seconds a map: the plain reference loop (50 steps) and lam", Path(config.results) / "tables" / "speed", command)
+    publish(
+        frame,
+        "Seconds a map: the plain reference loop (50 steps) and lam",
+        Path(config.results) / "tables" / "speed",
+        command,
+    )
 
 
 def plain_loop(net: nn.Module, lr: Tensor, window: Window, paper: PathAttribution, n_steps: int) -> Tensor:
@@ -113,9 +118,7 @@ def _wait(device: torch.device) -> None:
 def _errors(net: nn.Module, lr: Tensor, window: Window, lam: PathAttribution, paper: PathAttribution) -> dict[str, Any]:
     limit = replace(lam, n_steps=LIMIT_STEPS, rtol=None)(net, lr, window).map
     found = {"plain": paper(net, lr, window), "lam": lam(net, lr, window)}
-    row: dict[str, Any] = {
-        f"{name}_error": float((a.map - limit).norm() / limit.norm()) for name, a in found.items()
-    }
+    row: dict[str, Any] = {f"{name}_error": float((a.map - limit).norm() / limit.norm()) for name, a in found.items()}
     row |= {
         f"{name}_di_error": float(diffusion_index(a.map)) - float(diffusion_index(limit)) for name, a in found.items()
     }

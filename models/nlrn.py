@@ -70,11 +70,12 @@ class Recurrence(nn.Module):
 
 
 class NLRN(SuperResolver):
-    """Takes the image at SR size: it belongs inside `PreUpsample`, which makes it any scale. channels: 1 for Y, 3 for RGB.
+    """Takes the image at SR size: it belongs inside `PreUpsample`, which makes it any scale.
 
-    propagate: the authors' first repository and the paper; their second one attends anew at every step. The paper's
-    neighbourhood of 45×45 is not in the network: the authors restore overlapping patches; here attention sees the whole
-    image. attention_slice: positions attended at a time, hence the memory; without effect on the numbers.
+    channels: 1 for Y, 3 for RGB. propagate: as in the paper and the authors' first repository; their second one attends
+    anew at every turn. Attention sees the whole image; the paper's neighbourhood is not in the network: its authors
+    restore overlapping patches of 45×45 one by one. attention_slice: positions attended at a time, hence the memory;
+    without effect on the numbers.
     """
 
     def __init__(self, *, channels: int, depth: int, width: int, propagate: bool, attention_slice: int | None) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from lamscope.config import ModelConfig
 from lamscope.models import basicsr
+from lamscope.types import Window
+from lamscope.zoo import attribute, load
 
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
 OLD_NAME = "torchvision.transforms.functional_tensor"
@@ -74,6 +78,22 @@ def test_a_network_of_its_registry_runs_and_an_unknown_name_lists_what_there_is(
     assert net(torch.rand(1, 3, 6, 5)).shape == (1, 3, 24, 20)
     with pytest.raises(ValueError, match="no network 'MSRResNot'; it has .*MSRResNet"):
         basicsr.build_network(name="MSRResNot")
+
+
+@needs_basicsr
+def test_a_network_of_its_registry_is_a_model_with_its_own_checkpoint(tmp_path: Path):
+    """As a user's YAML names it: run whole, under BasicSR's own parameter names, and attributed."""
+    options = {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 2}
+    official = basicsr.build_network(name="MSRResNet", **options).eval()
+    torch.save({"params": official.state_dict()}, tmp_path / "official.pth")
+    node = {"_target_": "lamscope.models.basicsr.build_network", "name": "MSRResNet", **options}
+    model = ModelConfig(name="mine", scale=2, net=node, weights=str(tmp_path / "official.pth"))
+    net, _ = load(model, [], torch.device("cpu"), torch.float32)
+    lr = torch.rand(1, 3, 9, 10, generator=torch.Generator().manual_seed(0))
+    assert net.core.state_dict().keys() == official.state_dict().keys()
+    assert torch.equal(net(lr), official(lr))
+    a = attribute(net, lr[0], window=Window(y=4, x=6, size=8), overrides=["attribution.n_steps=3"])
+    assert a.map.shape == (3, 9, 10) and a.map.abs().sum() > 0
 
 
 def test_without_basicsr_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

@@ -110,9 +110,14 @@ def test_swinir_is_basicsrs_own_and_takes_its_files(name):
 
 
 def test_without_basicsr_there_is_one_line_with_the_command(monkeypatch):
-    for name in [n for n in sys.modules if n.startswith("basicsr.")]:
+    class Absent:
+        def find_spec(self, name, path=None, target=None):
+            if name == "basicsr":
+                raise ModuleNotFoundError("No module named 'basicsr'", name="basicsr")
+
+    for name in [n for n in sys.modules if n.partition(".")[0] == "basicsr"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "basicsr", None)  # what Python itself uses to say: not importable
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     with pytest.raises(UserError, match="pip install --no-build-isolation basicsr") as caught:
         load_model("swinir", weights=None)
     assert "\n" not in str(caught.value)

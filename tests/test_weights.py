@@ -111,7 +111,9 @@ def test_checkpoint_of_another_network_is_named_as_such(tiny_net, state):
 def test_auto_finds_the_published_file_by_name_and_hash(tmp_path, state):
     torch.save(state, tmp_path / "net.pth")
     digest = sha256_of(tmp_path / "net.pth")
-    model = ModelConfig(name="tiny", checkpoint=CheckpointConfig(file="net.pth", sha256=digest[:8], page="https://x.org"))
+    model = ModelConfig(
+        name="tiny", checkpoint=CheckpointConfig(file="net.pth", sha256=digest[:8], page="https://x.org")
+    )
     assert find(model, [tmp_path / "nowhere", tmp_path]) == tmp_path / "net.pth"
     with pytest.raises(UserError, match=r"net\.pth from https://x\.org .*machine\.weights="):
         find(model, [])

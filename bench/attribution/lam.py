@@ -126,4 +126,3 @@ class _Integral:
             self.net, images, self.window, self.method.detector, scale=self.scale, chunk=self.chunk, gradients=False
         )
         return float(found.scores[0]), float(found.scores[1])
-
