@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from rich.box import SIMPLE
@@ -44,8 +45,6 @@ def print_weights(config: Config) -> None:
 
 def _short(value: str, limit: int = 400) -> str:
     """A metadata string on one line; JSON without its braces' clutter, long credits cut."""
-    try:
+    with suppress(ValueError):
         value = json.dumps(json.loads(value), ensure_ascii=False)
-    except ValueError:
-        pass
     return value if len(value) <= limit else f"{value[:limit]}… ({len(value)} characters)"

@@ -67,7 +67,10 @@ class ModelConfig:
 
 @dataclass
 class MachineConfig:
-    """Where things are and what computes. device: auto | cpu | cuda[:n]. weights: folders searched for official files."""
+    """Where things are and what computes.
+
+    device: auto | cpu | cuda[:n]. weights: a folder, or a list of folders, with official files.
+    """
 
     device: str = "auto"
     precision: str = "fp32"

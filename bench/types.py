@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one finished sentence; the command line prints it and exits with 2."""
+    """A mistake the user can mend. The message is one finished sentence; the command line exits with 2."""
 
 
 @dataclass(frozen=True)

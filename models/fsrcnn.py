@@ -1,7 +1,7 @@
 """FSRCNN: Accelerating the Super-Resolution Convolutional Neural Network.
 
 Dong, Loy, Tang. ECCV 2016. https://arxiv.org/abs/1608.00367
-New: works on the LR image and upsamples last, by one transposed convolution. Named by its widths: features-shrunk-depth.
+New: works on the LR image and upsamples last, by a transposed convolution. Named by its widths, features-shrunk-depth.
 """
 
 from __future__ import annotations

@@ -35,6 +35,42 @@ class SuperResolver(nn.Module):
         return self.reconstruct(self.features(lr), lr)
 
 
+class ConditionalResolver(SuperResolver):
+    """A SuperResolver that also reads a condition: k numbers per sample, or a map of them.
+
+    net(lr, condition=c) takes c (n, k), the same everywhere in the image, or (n, k, m·h, m·w) with m =
+    `condition_stride`; c of one sample serves a whole batch. net(lr) stands for `default_condition`, k numbers.
+    Only `features` reads the condition: `reconstruct` stays local.
+    """
+
+    condition_stride: int = 1
+
+    def __init__(self, default_condition: Sequence[float]) -> None:
+        super().__init__()
+        self.default_condition = tuple(default_condition)
+
+    def condition_maps(self, lr: Tensor, condition: Tensor | None) -> Tensor:
+        """(n, k, m·h, m·w) in the type of `lr`. Raises ValueError for a condition of another shape."""
+        n, k = lr.shape[0], len(self.default_condition)
+        height, width = (self.condition_stride * side for side in lr.shape[-2:])
+        given = lr.new_tensor(self.default_condition)[None] if condition is None else condition.to(lr)
+        maps = given[..., None, None] if given.ndim == 2 else given
+        wanted = (n, k, height, width)
+        if (
+            maps.ndim != 4
+            or maps.shape[1] != k
+            or any(a not in (1, b) for a, b in zip(maps.shape, wanted, strict=True))
+        ):
+            raise ValueError(f"The condition's shape is ({n}, {k}) or {wanted}, not {tuple(given.shape)}.")
+        return maps.expand(wanted)
+
+    def features(self, lr: Tensor, condition: Tensor | None = None) -> Any:
+        raise NotImplementedError
+
+    def forward(self, lr: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.reconstruct(self.features(lr, condition), lr)
+
+
 class MeanShift(nn.Module):
     """Adds `sign`·`mean`·`peak` to each colour.
 
@@ -91,7 +127,7 @@ def require_scale(scale: int, defined: Sequence[int], network: str) -> None:
     """Raises ValueError for a scale that the architecture does not define."""
     if scale not in defined:
         *others, last = defined
-        choices = f"{', '.join(map(str, others))} or {last}"
+        choices = f"{', '.join(map(str, others))} or {last}" if others else str(last)
         raise ValueError(f"Scale {scale} is not defined for {network}; choose {choices}.")
 
 

@@ -1,7 +1,7 @@
 """RCAN: Image Super-Resolution Using Very Deep Residual Channel Attention Networks.
 
 Zhang, Li, Li, Wang, Zhong, Fu. ECCV 2018. https://arxiv.org/abs/1807.02758
-New: residual groups within a residual body, 400 layers deep, and channel attention from the global mean of every feature.
+New: residual groups in a residual body, 400 layers deep, and channel attention from the global mean of every feature.
 """
 
 from __future__ import annotations

@@ -39,14 +39,15 @@ class Wrapper(nn.Module):
     def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
         return sr
 
-    def features(self, lr: Tensor) -> Any:
-        return self.inner.features(self.encode(lr))
+    def features(self, lr: Tensor, **condition: Tensor) -> Any:
+        """condition=…: one per sample, in place of the default of a `ConditionalResolver`; other networks refuse it."""
+        return self.inner.features(self.encode(lr), **condition)
 
     def reconstruct(self, features: Any, lr: Tensor) -> Tensor:
         return self.decode(self.inner.reconstruct(features, self.encode(lr)), lr)
 
-    def forward(self, lr: Tensor) -> Tensor:
-        return self.decode(self.inner(self.encode(lr)), lr)
+    def forward(self, lr: Tensor, **condition: Tensor) -> Tensor:
+        return self.decode(self.inner(self.encode(lr), **condition), lr)
 
 
 class Range(Wrapper):

@@ -46,6 +46,9 @@ ORACLES = {
     "lapsrn": 1.0,
     "lapsrn_y": 1.0,
     "msrn": 1.0,
+    "nlrn": 1.0,
+    "nlrn_new": 1.0,
+    "nlrn_new_rgb": 1.0,
     "pan": 1.0,
     "rcan": 0.65,
     "rdn": 1.0,
@@ -53,6 +56,10 @@ ORACLES = {
     "rnan": 0.6,
     "rrdbnet": 1.0,
     "san": 0.7,
+    "sftgan": 1.0,
+    "sftgan_torch": 1.0,
+    "sftmd": 1.0,
+    "sftmd_demo": 1.0,
     "srcnn": 1.0,
     "srcnn_y": 1.0,
     "srdensenet": 1.0,
@@ -65,9 +72,18 @@ ORACLES = {
 }
 
 # LR pixels of the reference input, where it is not 24×20: the authors' code wants multiples of a window.
-SIZES = {"dat_light": (32, 64), "hat": (32, 48), "swinir": (24, 32), "swinir_light": (24, 32)}
+SIZES = {
+    "dat_light": (32, 64),
+    "hat": (32, 48),
+    "nlrn": (10, 9),
+    "nlrn_new": (10, 9),
+    "nlrn_new_rgb": (10, 9),
+    "swinir": (24, 32),
+    "swinir_light": (24, 32),
+}
 BRIDGED = {"swinir", "swinir_light"}  # built from BasicSR's blocks
-SLOW = {"hat", "swinir"}  # at full size, as the reference numbers need it
+UNIT_RANGE = {"nlrn"}  # whose reference numbers were made at 0..1, though it is for 0..255
+SLOW = {"csnln", "drln", "hat", "nlrn", "swinir"}  # at full size, as the reference numbers need it
 
 
 def model_config(name: str, **overrides: Any) -> ModelConfig:
@@ -139,11 +155,24 @@ def reference_size(name: str) -> tuple[int, int]:
 def reference_input(name: str) -> Tensor:
     """(1, channels, *reference_size), or at SR size where the network takes that, in the official network's range."""
     config = model_config(name)
-    peak = max([wrapper.get("peak", 1.0) for wrapper in config.wrappers], default=1.0)
+    peaks = [wrapper.get("peak", 1.0) for wrapper in config.wrappers if name not in UNIT_RANGE]
+    peak = max(peaks, default=1.0)
     enlarged = any(wrapper["_target_"].endswith(".PreUpsample") for wrapper in config.wrappers)
     size = (side * (4 if enlarged else 1) for side in reference_size(name))
     shape = (1, 1 if config.channels == "y" else 3, *size)
     return peak * torch.rand(shape, generator=_generator("input"), dtype=torch.float64)
+
+
+def reference_condition(name: str) -> dict[str, Tensor]:
+    """What a conditional network is called with beside the image; empty for the others."""
+    config = model_config(name)
+    if config.family != "conditional":
+        return {}
+    k = len(config.net["default_condition"])
+    if k == 10:  # SFTMD's code of the blur kernel
+        return {"condition": torch.randn((1, k), generator=_generator("kernel_code"), dtype=torch.float64)}
+    shape = (1, k, *(4 * side for side in reference_size(name)))  # SFT-GAN's class probabilities
+    return {"condition": torch.randn(shape, generator=_generator("segprob"), dtype=torch.float64).softmax(1)}
 
 
 def relative_error(mine: Tensor, official: Tensor) -> float:

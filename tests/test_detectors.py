@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from lamscope.attribution.detectors import LUMA, GradientMagnitude
 from lamscope.types import UserError, Window
 

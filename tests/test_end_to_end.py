@@ -8,9 +8,10 @@ import sys
 import time
 
 import pytest
+from test_cli import save_image
+
 from lamscope import read_records
 from lamscope.store import differences
-from test_cli import save_image
 
 COMMAND = [sys.executable, "-m", "lamscope"]
 

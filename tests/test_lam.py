@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from lamscope.attribution.detectors import GradientMagnitude
 from lamscope.attribution.engine import evaluate, frozen
 from lamscope.attribution.lam import PathAttribution

@@ -6,11 +6,11 @@ from fnmatch import fnmatchcase
 
 import pytest
 import torch
-from oracle import build_core, model_config, registered, runnable
 
 from lamscope.config import FAMILIES
 from lamscope.types import UserError
 from lamscope.zoo import build
+from oracle import build_core, model_config, registered, runnable
 
 # Hyper-parameters that make a network small. A class without an entry is tested at full size.
 SMALL = {
@@ -35,6 +35,8 @@ SMALL = {
     "RNAN": {"n_groups": 3, "width": 8},
     "RRDBNet": {"n_blocks": 1, "width": 8, "growth": 4},
     "SAN": {"n_groups": 2, "n_blocks": 1, "width": 16, "reduction": 4, "region_reduction": 4},
+    "SFTGAN": {"n_blocks": 2, "width": 8, "condition_width": 4},
+    "SFTMD": {"n_blocks": 2, "width": 8},
     "SRCNN": {"widths": [8, 4]},
     "SRDenseNet": {"n_blocks": 2, "n_layers": 3, "growth": 4, "width": 8, "bottleneck": 8},
     "SRResNet": {"n_blocks": 2, "width": 8},
@@ -154,7 +156,7 @@ def test_gradient_reaches_every_parameter(name):
     assert everything - reached == unused(config.unused_parameters, everything)
 
 
-@pytest.mark.parametrize("name", ["carn", "ddbpn", "edsr", "fsrcnn", "lapsrn", "msrn", "pan", "rdn", "rrdbnet", "srdensenet", "srresnet", "srresnet_bn"])
+@pytest.mark.parametrize("name", ["carn", "ddbpn", "edsr", "fsrcnn", "lapsrn", "pan", "rdn", "srdensenet", "srresnet"])
 def test_undefined_scale_is_refused(name):
     with pytest.raises(UserError, match="Scale 1 is not "):
         build_core(model_config(name, scale=1))

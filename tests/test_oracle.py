@@ -15,6 +15,7 @@ from oracle import (
     ROWS,
     SLOW,
     deterministic_net,
+    reference_condition,
     reference_input,
     reference_size,
     relative_error,
@@ -30,7 +31,7 @@ def test_equals_official_numbers(name):
     with np.load(GOLDEN) as golden:
         official = torch.from_numpy(golden[name])
     with torch.no_grad():
-        sr = deterministic_net(name)(reference_input(name))
+        sr = deterministic_net(name)(reference_input(name), **reference_condition(name))
     assert sr.shape[-2:] == tuple(4 * side for side in reference_size(name))
     assert relative_error(sr[0, :, ROWS, COLUMNS], official) < TOLERANCE
 
@@ -59,8 +60,12 @@ def test_equals_official_code(name, shared):
     with np.load(folder / f"{name}.npz") as arrays, torch.no_grad():
         lr = torch.from_numpy(arrays["input"])
         assert torch.equal(lr, reference_input(name))
-        output = arrays["output_unclamped" if "output_unclamped" in arrays else "output"]  # we never clamp
-        assert relative_error(net(lr), torch.from_numpy(output)) < TOLERANCE
+        condition = reference_condition(name)
+        for theirs in (arrays[key] for key in ("kernel_code", "segprob") if key in arrays):
+            assert torch.equal(torch.from_numpy(theirs), condition["condition"])
+        # we never clamp, and every skip around a network is part of it
+        output = next(arrays[key] for key in ("output_unclamped", "output_with_skip", "output") if key in arrays)
+        assert relative_error(net(lr, **condition), torch.from_numpy(output)) < TOLERANCE
 
 
 @pytest.mark.shared

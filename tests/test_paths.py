@@ -3,10 +3,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import correlate
+
 from lamscope.attribution.paths import GaussianBlur, kernels
 from lamscope.attribution.quadrature import edges, midpoint, right
 from lamscope.types import UserError
-from scipy.ndimage import correlate
 
 BLURS = [GaussianBlur(1.2, 9, "sigma", "double"), GaussianBlur(1.2, 9, "arc_length", "double")]
 

@@ -7,6 +7,9 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
+from test_figures import make_records
+
 from lamscope.config import options
 from lamscope.metrics.concentration import diffusion_index
 from lamscope.report import read_figure, report
@@ -16,8 +19,6 @@ from lamscope.report.terminal import count, print_ranking, rich_table
 from lamscope.store import CellWriter
 from lamscope.table import ranking, read_records
 from lamscope.types import UserError
-from rich.console import Console
-from test_figures import make_records
 
 SIDE = 12  # LR pixels
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from lamscope.config import CheckpointConfig, ModelConfig
 from lamscope.types import UserError
 from lamscope.weights import find, load_into, metadata, read, sha256_of
-from safetensors.torch import save_file
 
 
 @pytest.fixture

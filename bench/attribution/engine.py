@@ -116,7 +116,7 @@ def _evaluate_chunk(
     net: nn.Module, images: Tensor, window: Window, detector: Detector, *, scale: int, gradients: bool
 ) -> Evaluation:
     with torch.set_grad_enabled(gradients):
-        # channels-last is faster on CPU and GPU; the reference's root needs its rounding, where flat pixels are exact zeros
+        # channels-last is faster; the reference's root needs the reference's rounding, which decides what is flat
         layout = torch.contiguous_format if detector.whole else torch.channels_last
         x = images.detach().contiguous(memory_format=layout).requires_grad_(gradients)
         sr, place = window_reconstruction(net, x, window, detector, scale)

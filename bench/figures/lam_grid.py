@@ -78,17 +78,27 @@ def draw(
     with style.paper():
         fig = Figure() if fig is None else fig
         FigureCanvasAgg(fig)
-        # a hundredth of a pixel more, because the canvas cuts fractions off
-        fig.set_dpi(size.dpi)
-        fig.set_size_inches((grid.width + 0.01) / size.dpi, (grid.height + 0.01) / size.dpi)
+        page = _page(fig, grid)
         per_band = grid.columns - 1
         for band in range(grid.bands):
-            _reference(fig, grid, band, entries[0], window, place)
             shown = entries[band * per_band : (band + 1) * per_band]
+            _reference(page, grid, band, entries[0], window, place)
             for column, entry in enumerate(shown, start=1):
-                _network(fig, grid, band, column, entry, window, place)
-            _colour_bar(fig, grid, band, len(shown))
+                _network(page, grid, band, column, entry, window, place)
+            _colour_bar(page, grid, band, len(shown))
     return fig
+
+
+def _page(fig: Figure, grid: _Grid) -> Axes:
+    """One empty axes all over the figure, whose data coordinates are printed pixels, y downwards."""
+    # a hundredth of a pixel more, because the canvas cuts fractions off
+    width, height = grid.width + 0.01, grid.height + 0.01
+    fig.set_dpi(grid.size.dpi)
+    fig.set_size_inches(width / grid.size.dpi, height / grid.size.dpi)
+    page = fig.add_axes((0, 0, 1, 1))
+    page.set_axis_off()
+    page.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    return page
 
 
 def _common(entries: Sequence[Entry]) -> dict[str, int]:
@@ -134,108 +144,118 @@ def _name(entry: Entry, room: float) -> str:
     return "\n".join(lines)
 
 
-def _panel(fig: Figure, grid: _Grid, band: int, row: int, column: int, picture: panels.Picture | None) -> Axes:
-    size = grid.size
-    left, top = grid.x(column), grid.y(band, row)
-    bounds = (left / grid.width, 1 - (top + size.height) / grid.height)
-    ax = fig.add_axes((*bounds, size.width / grid.width, size.height / grid.height))
-    ax.set(xticks=[], yticks=[], xlim=(0, size.width), ylim=(size.height, 0))
-    for spine in ax.spines.values():
-        spine.set(visible=True, linewidth=0.4, color="#555555")
-    if picture is None:
-        ax.text(0.5, 0.5, "undefined", transform=ax.transAxes, ha="center", va="center", fontsize=style.SMALL)
-    else:
-        extent = (0, size.width, size.height, 0)
-        ax.imshow(picture, interpolation="none", aspect="auto", extent=extent, resample=False)
-    return ax
+@dataclass(frozen=True)
+class _Panel:
+    """One picture on the page."""
+
+    page: Axes
+    grid: _Grid
+    left: int
+    top: int
+
+    def show(self, picture: panels.Picture | None) -> None:
+        size = self.grid.size
+        if picture is None:
+            middle = (self.left + size.width / 2, self.top + size.height / 2)
+            self.page.text(*middle, "undefined", ha="center", va="center", fontsize=style.SMALL)
+        else:
+            _picture(self.page, picture, self.left, self.top, size.width, size.height)
+        self.page.add_patch(_frame(self.left, self.top, size.width, size.height, 0.4, "#555555"))
+
+    def box(self, x: float, y: float, width: float, height: float, factor: float, thin: bool = False) -> None:
+        """A frame that is seen on any picture, black on white; x, y, width, height in pixels of `factor` panel pixels."""
+        size = self.grid.size
+        panel = Rectangle((self.left, self.top), size.width, size.height, transform=self.page.transData)
+        for line, colour in ((0.9, "white"), (0.4, "black")) if thin else ((1.3, "white"), (0.6, "black")):
+            corner = (self.left + x * factor, self.top + y * factor)
+            frame = self.page.add_patch(_frame(*corner, width * factor, height * factor, line, colour))
+            frame.set_clip_path(panel)
+
+    def tag(self, text: str) -> None:
+        """Text on a light ground in the upper left corner."""
+        self.page.annotate(
+            text, (self.left, self.top), (1.5, -1.5), "data", "offset points", va="top", fontsize=style.SMALL,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "boxstyle": "square,pad=0.12"},
+        )  # fmt: skip
+
+
+def _panel(page: Axes, grid: _Grid, band: int, row: int, column: int) -> _Panel:
+    return _Panel(page, grid, grid.x(column), grid.y(band, row))
+
+
+def _picture(page: Axes, picture: panels.Picture, left: float, top: float, width: float, height: float) -> None:
+    limits = page.get_xlim(), page.get_ylim()
+    extent = (left, left + width, top + height, top)
+    page.imshow(picture, interpolation="none", aspect="auto", extent=extent, resample=False)
+    page.set(xlim=limits[0], ylim=limits[1])
+
+
+def _frame(x: float, y: float, width: float, height: float, line: float, colour: str) -> Rectangle:
+    return Rectangle((x, y), width, height, fill=False, lw=line, ec=colour, joinstyle="miter")
 
 
 def _reference(
-    fig: Figure, grid: _Grid, band: int, entry: Entry, window: dict[str, int], place: tuple[int, ...]
+    page: Axes, grid: _Grid, band: int, entry: Entry, window: dict[str, int], place: tuple[int, ...]
 ) -> None:
     """The first column, and the names of rows and numbers."""
     hr, size = entry["hr"], grid.size
-    enlarged = _panel(fig, grid, band, 0, 0, panels.patch(hr, place, size))
-    _box_in_patch(enlarged, window, place)
-    full = _panel(fig, grid, band, 1, 0, panels.whole(hr, size))
-    scale = size.width / hr.shape[1]
-    _box(full, place[1] * scale, place[0] * scale, place[3] * scale, place[2] * scale, thin=True)
-    _box(full, window["x"] * scale, window["y"] * scale, window["size"] * scale, window["size"] * scale)
-    low = _panel(fig, grid, band, 2, 0, panels.whole(entry["lr"], size))
-    for ax, tag in ((enlarged, "HR patch"), (full, "HR"), (low, "LR")):
-        ax.annotate(
-            tag, (0, 1), (1.5, -1.5), "axes fraction", "offset points", va="top", fontsize=style.SMALL,
-            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "boxstyle": "square,pad=0.12"},
-        )  # fmt: skip
+    y, x, height, width, factor = place
+    enlarged, full, low = (_panel(page, grid, band, row, 0) for row in range(3))
+    enlarged.show(panels.patch(hr, place, size))
+    enlarged.box(window["x"] - x, window["y"] - y, window["size"], window["size"], factor)
+    full.show(panels.whole(hr, size))
+    full.box(x, y, width, height, size.width / hr.shape[1], thin=True)
+    full.box(window["x"], window["y"], window["size"], window["size"], size.width / hr.shape[1])
+    low.show(panels.whole(entry["lr"], size))
+    for panel, tag in ((enlarged, "HR patch"), (full, "HR"), (low, "LR")):
+        panel.tag(tag)
     for row, name in enumerate(ROWS):
-        y = 1 - (grid.y(band, row) + size.height / 2) / grid.height
-        fig.text(
-            grid.inches(LEFT / 2) / grid.width, y, name, rotation=90, ha="center", va="center", fontsize=style.SMALL,
-            linespacing=1.1, multialignment="center",
+        page.text(
+            grid.inches(LEFT / 2), grid.y(band, row) + size.height / 2, name, rotation=90, ha="center", va="center",
+            fontsize=style.SMALL, linespacing=1.1, multialignment="center",
         )  # fmt: skip
-    _caption(fig, grid, band, 0, ["", "PSNR-Y (dB)", "DI (%)"])
+    _caption(page, grid, band, 0, ["", "PSNR-Y (dB)", "DI (%)"])
 
 
 def _network(
-    fig: Figure, grid: _Grid, band: int, column: int, entry: Entry, window: dict[str, int], place: tuple[int, ...]
+    page: Axes, grid: _Grid, band: int, column: int, entry: Entry, window: dict[str, int], place: tuple[int, ...]
 ) -> None:
     size = grid.size
-    ax = _panel(fig, grid, band, 0, column, panels.patch(entry["sr"], place, size))
-    _box_in_patch(ax, window, place)
-    ax = _panel(fig, grid, band, 1, column, panels.attribution(entry["map"], size))
+    patch, lam, area = (_panel(page, grid, band, row, column) for row in range(3))
+    patch.show(panels.patch(entry["sr"], place, size))
+    patch.box(window["x"] - place[1], window["y"] - place[0], window["size"], window["size"], place[4])
+    lam.show(panels.attribution(entry["map"], size))
     scale = size.width / entry["hr"].shape[1]
-    _box(ax, window["x"] * scale, window["y"] * scale, window["size"] * scale, window["size"] * scale, thin=True)
-    _panel(fig, grid, band, 2, column, panels.area(entry["map"], entry["lr"], size))
+    lam.box(window["x"], window["y"], window["size"], window["size"], scale, thin=True)
+    area.show(panels.area(entry["map"], entry["lr"], size))
     numbers = [f"{v:.2f}" if np.isfinite(v) else "–" for v in (entry["psnr_y"], entry["di"])]
     look = style.looks([(str(entry["model"]), str(entry.get("family", "")))])[str(entry["model"])]
-    _caption(fig, grid, band, column, [_name(entry, size.width / size.dpi), *numbers], look.ink)
+    _caption(page, grid, band, column, [_name(entry, size.width / size.dpi), *numbers], look.ink)
 
 
-def _caption(fig: Figure, grid: _Grid, band: int, column: int, lines: Sequence[str], colour: str = style.INK) -> None:
+def _caption(page: Axes, grid: _Grid, band: int, column: int, lines: Sequence[str], colour: str = style.INK) -> None:
     """Name (bold), PSNR and DI under a column."""
-    x = (grid.x(column) + grid.size.width / 2) / grid.width
+    x = grid.x(column) + grid.size.width / 2
     top = grid.y(band, len(ROWS) - 1) + grid.size.height
     for row, text in enumerate(lines):
-        y = 1 - (top + grid.inches((grid.name_lines[band] + row) * LINE)) / grid.height
         bold = row == 0
-        fig.text(
-            x, y, text, ha="center", va="baseline", fontsize=style.SMALL, linespacing=1.1,
-            weight="bold" if bold else "normal", color=colour if bold else style.INK,
+        page.text(
+            x, top + grid.inches((grid.name_lines[band] + row) * LINE), text, ha="center", va="baseline",
+            fontsize=style.SMALL, linespacing=1.1, weight="bold" if bold else "normal",
+            color=colour if bold else style.INK,
         )  # fmt: skip
 
 
-def _box_in_patch(ax: Axes, window: dict[str, int], place: tuple[int, ...]) -> None:
-    y, x, _, _, factor = place
-    _box(ax, (window["x"] - x) * factor, (window["y"] - y) * factor, window["size"] * factor, window["size"] * factor)
-
-
-def _box(ax: Axes, x: float, y: float, width: float, height: float, thin: bool = False) -> None:
-    """A frame that is seen on any picture: black on white."""
-    for line, colour in ((1.3, "white"), (0.6, "black")) if not thin else ((0.9, "white"), (0.4, "black")):
-        ax.add_patch(Rectangle((x, y), width, height, fill=False, lw=line, ec=colour, joinstyle="miter"))
-
-
-def _colour_bar(fig: Figure, grid: _Grid, band: int, column: int) -> None:
+def _colour_bar(page: Axes, grid: _Grid, band: int, column: int) -> None:
     """What the colours of the LAM row mean: |sum over channels| relative to each map's maximum."""
-    size = grid.size
-    left, top = grid.x(column) + size.width + grid.inches(0.045), grid.y(band, 1)
-    ax = fig.add_axes(
-        (
-            left / grid.width, 1 - (top + size.height) / grid.height, grid.inches(0.055) / grid.width,
-            size.height / grid.height,
-        )
-    )  # fmt: skip
-    shades = (255 * matplotlib.colormaps["seismic"](np.linspace(1, 0.5, 128))[:, None, :3]).astype(np.uint8)
-    ax.imshow(shades, interpolation="none", aspect="auto", extent=(0, 1, 0, 1))
-    ax.yaxis.tick_right()
-    ax.set(xticks=[], yticks=[0, 1])
-    ax.tick_params(length=0, pad=1.5)
-    for spine in ax.spines.values():
-        spine.set(visible=True, linewidth=0.4, color="#555555")
-    labels = ax.get_yticklabels()
-    labels[0].set_va("bottom")
-    labels[1].set_va("top")
-    ax.annotate(
-        "|LAM| / max", (1, 0.5), (7, 0), "axes fraction", "offset points", rotation=90, fontsize=style.SMALL, ha="left",
-        va="center",
+    left, top = grid.x(column) + grid.size.width + grid.inches(0.045), grid.y(band, 1)
+    width, height = grid.inches(0.055), grid.size.height
+    shades = (255 * matplotlib.colormaps["seismic"](np.linspace(1, 0.5, height))[:, None, :3]).astype(np.uint8)
+    _picture(page, shades, left, top, width, height)
+    page.add_patch(_frame(left, top, width, height, 0.4, "#555555"))
+    for text, y, align in (("1", top, "top"), ("0", top + height, "bottom")):
+        page.annotate(text, (left + width, y), (1.5, 0), "data", "offset points", fontsize=style.SMALL, va=align)
+    page.annotate(
+        "|LAM| / max", (left + width, top + height / 2), (7, 0), "data", "offset points", rotation=90,
+        fontsize=style.SMALL, ha="left", va="center",
     )  # fmt: skip

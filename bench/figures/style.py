@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -18,8 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from ..durable import replacing
 
@@ -90,6 +90,7 @@ _RC = {
     "figure.constrained_layout.w_pad": 0.02,
     "pdf.fonttype": 42,  # embed TrueType: text stays text for editors and for submission checks
     "pdf.compression": 6,
+    "image.composite_image": False,  # a PDF keeps each panel's own pixels
     "mathtext.fontset": "dejavusans",
 }
 
@@ -157,10 +158,13 @@ def looks(families: Iterable[tuple[str, str]]) -> dict[str, Look]:
     return found
 
 
+@cache
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width in inches of one line of text, known without drawing it."""
-    font = FontProperties(family=_RC["font.family"], weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72 if text.strip() else 0.0
+    font = get_font(findfont(FontProperties(family=_RC["font.family"], weight="bold" if bold else "normal")))
+    font.set_size(size, 720)  # ten times as fine as a point, because widths come in whole units of hinting
+    font.set_text(text)
+    return font.get_width_height()[0] / 64 / 720
 
 
 def legend_columns(labels: list[str], room: float, handle: float = 0.3) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from .. import weights as weight_files
 from .. import zoo
 from ..config import ModelConfig
+from ..durable import replacing
 from ..types import UserError
 from ..version import __version__
 
@@ -53,6 +53,7 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
         "dataset": dataset["dataset"],
         "dataset_sha256": dataset["sha256"],
         "sources": dataset["sources"],
+        "start": json.dumps(settings["start"]),
         "commit": settings["commit"],
         "torch": settings["torch"],
         "lamscope": __version__,
@@ -60,9 +61,8 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    save_file(state, partial, metadata)
-    os.replace(partial, out)
+    with replacing(out) as partial:
+        save_file(state, partial, metadata)
     return out
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from pathlib import Path
 
+from ..durable import replacing
 from ..types import UserError
 
 COLUMNS = ("iteration", "loss", "lr", "psnr_y", "seconds")
@@ -23,10 +23,8 @@ class Curve:
         if file.exists():
             with file.open(newline="", encoding="utf-8") as stream:
                 rows = [row for row in csv.reader(stream) if row[0].isdigit() and int(row[0]) <= first]
-        partial = file.with_suffix(".partial")
-        with partial.open("w", newline="", encoding="utf-8") as stream:
+        with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows([COLUMNS, *rows])
-        os.replace(partial, file)
 
     def add(self, loss: float, run: Path) -> None:
         """Raises UserError when the loss is no number any more: what follows would be wasted time."""

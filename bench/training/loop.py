@@ -1,13 +1,9 @@
-"""`lamscope train`: one network, one recipe, one folder of results; killed at any moment, the same command continues."""
+"""`lamscope train`: one network, one recipe, one folder. Killed at any moment, the same command continues."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +12,10 @@ import torch
 from .. import weights as weight_files
 from .. import zoo
 from ..config import Config, instantiate
+from ..durable import locked, replacing
 from ..types import UserError
 from . import pipeline
+from .carry import carry_image
 from .checkpoint import export, newest
 from .curve import Curve
 from .patches import Patches
@@ -50,25 +48,13 @@ def train(config: Config) -> Path:
         raise UserError(f"BasicSR has no loss '{recipe.loss}'; it has {', '.join(sorted(parts.losses.keys()))}.")
     for name in ("models", "training_states"):
         (run / name).mkdir(parents=True, exist_ok=True)
-    with _alone(run):
-        if not (run / "settings.json").exists():
-            partial = run / "settings.partial"
-            partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-            os.replace(partial, run / "settings.json")
+    with locked(run, run / "lock"):
+        if not newest(run):  # what a run without a checkpoint was meant to be does not bind this one
+            with replacing(run / "settings.json") as partial:
+                partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         _loop(parts, options(config, recipe, run, device), recipe, run, data)
         export(run, run / f"{config.model.name}.safetensors")
     return run
-
-
-@contextmanager
-def _alone(run: Path) -> Iterator[None]:
-    """Two processes in one folder would tear each other's files. The lock ends with the process, however it ends."""
-    with (run / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"Another process is training in '{run}'.") from error
-        yield
 
 
 def _loop(parts: Any, opt: dict[str, Any], recipe: Recipe, run: Path, data: Patches) -> None:
@@ -87,8 +73,8 @@ def _loop(parts: Any, opt: dict[str, Any], recipe: Recipe, run: Path, data: Patc
             state = torch.load(run / "training_states" / f"{first}.state", map_location=model.device, weights_only=True)
             model.resume_training(state)
             logger.info(f"Continuing after update {first}.")
-        elif recipe.start:
-            _start_from(model, Path(recipe.start).expanduser(), opt["network_g"]["model"].name)
+        else:
+            _begin(model, recipe, opt["network_g"]["model"].name)
         curve = Curve(run / "curve.csv", first)
         message = parts.utils.MessageLogger(opt, first + 1, tensorboard)
         timer = parts.utils.AvgTimer()
@@ -106,7 +92,7 @@ def _loop(parts: Any, opt: dict[str, Any], recipe: Recipe, run: Path, data: Patc
                 message({**rates, **times, **model.get_current_log()})
             if iteration % recipe.save_every == 0 or iteration == recipe.updates:
                 model.validation(loaders[1], iteration, tensorboard, save_img=False)
-                # the row before the checkpoint: a continued run rewrites rows after its checkpoint, but cannot invent one
+                # the row first: a continued run rewrites the rows after its checkpoint, but cannot invent one
                 curve.row(iteration, model.get_current_learning_rate()[-1], model.metric_results["psnr_y"])
                 model.save(0, iteration)
                 _remove_old(run, keep=2)
@@ -135,14 +121,18 @@ def _loaders(parts: Any, opt: dict[str, Any], recipe: Recipe, data: Patches, fir
     return train_loader, build_loader(build_dataset(val), val)
 
 
-def _start_from(model: Any, file: Path, name: str) -> None:
-    """Begin with the weights of a file, in the averaged copy too."""
-    if not file.is_file():
-        raise UserError(f"There is no weights file '{file}'.")
-    state = weight_files.read(file)
+def _begin(model: Any, recipe: Recipe, name: str) -> None:
+    """Give the network, and its averaged copy, the weights that the recipe starts from."""
     for net in (model.net_g, getattr(model, "net_g_ema", None)):
         if net is not None:
-            weight_files.load_into(model.get_bare_model(net).core, state, str(file), name)
+            core = model.get_bare_model(net).core
+            if recipe.start is not None:
+                file = Path(recipe.start).expanduser()
+                weight_files.load_into(core, weight_files.read(file), str(file), name)
+            if recipe.carry_image:
+                carry_image(core)
+    if hasattr(model, "net_g_ema"):
+        model.model_ema(0)
 
 
 def _remove_old(run: Path, keep: int) -> None:

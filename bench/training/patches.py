@@ -18,20 +18,13 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from lamscope.models.resize import resize_axis
 
+from ..downsampling import crop_to_multiple, matlab
+from ..durable import replacing
 from ..types import UserError
-from .images import photos
+from .photos import photos
 
 SCHEMA = 1
-
-
-def downsample(hr: np.ndarray, scale: int) -> np.ndarray:
-    """MATLAB's imresize(hr, 1/scale) of uint8 (scale·h, scale·w, 3) → uint8 (h, w, 3), rounded after either pass."""
-    image = torch.from_numpy(np.ascontiguousarray(hr.transpose(2, 0, 1))).double()
-    for axis in (-2, -1):
-        image = (resize_axis(image, axis, 1 / scale) + 0.5).floor().clamp(0, 255)
-    return image.to(torch.uint8).numpy().transpose(1, 2, 0)
 
 
 def build(source: Path, file: Path, scale: int, manifest: Path | None = None) -> Path:
@@ -42,34 +35,28 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
     """
     credits, made_of = _credits(manifest) if manifest else [], fingerprint(source)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     digest = hashlib.sha256()
-    try:
-        with h5py.File(partial, "w") as f:
-            hr_group, lr_group = f.create_group("hr"), f.create_group("lr")
-            n = 0
-            for photo in photos(source):
-                h, w = (side // scale * scale for side in photo.pixels.shape[:2])
-                if min(h, w) < scale:
-                    raise UserError(f"'{photo.name}' of '{source}' is smaller than {scale}x{scale} pixels.")
-                hr = photo.pixels[:h, :w]
-                digest.update(f"{photo.name}\0{hr.shape}\0".encode() + np.ascontiguousarray(hr).tobytes())
-                for group, pixels in ((hr_group, hr), (lr_group, downsample(hr, scale))):
-                    dataset = group.create_dataset(f"{n:06d}", data=pixels)
-                    dataset.attrs.update(name=photo.name, layout="y, x, RGB", unit="0..255")
-                n += 1
-            f.attrs.update(
-                schema=SCHEMA, scale=scale, downsampling="matlab bicubic", n_images=n, dataset=_stem(source),
-                sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=made_of,
-            )  # fmt: skip
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(file) as partial, h5py.File(partial, "w") as f:
+        hr_group, lr_group = f.create_group("hr"), f.create_group("lr")
+        n = 0
+        for photo in photos(source):
+            hr = np.ascontiguousarray(crop_to_multiple(photo.pixels, scale))
+            if hr.size == 0:
+                raise UserError(f"'{photo.name}' of '{source}' is smaller than {scale}x{scale} pixels.")
+            digest.update(f"{photo.name}\0{hr.shape}\0".encode() + hr.tobytes())
+            for group, pixels in ((hr_group, hr), (lr_group, matlab(hr, scale))):
+                dataset = group.create_dataset(f"{n:06d}", data=pixels)
+                dataset.attrs.update(name=photo.name, layout="y, x, RGB", unit="0..255")
+            n += 1
+        f.attrs.update(
+            schema=SCHEMA, scale=scale, downsampling="matlab", n_images=n, dataset=_stem(source),
+            sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=made_of,
+        )  # fmt: skip
     return file
 
 
 def ensure(source: Path | None, file: Path, scale: int, manifest: Path | None = None) -> Path:
-    """`file`, built from `source` where it is missing or was made of other files. Raises UserError for a wrong scale."""
+    """`file`, built from `source` if it is missing or made of other files. Raises UserError for a wrong scale."""
     if source is not None and (not file.exists() or _attribute(file, "fingerprint") != fingerprint(source)):
         build(source, file, scale, manifest)
     found = describe(file).scale
@@ -133,7 +120,8 @@ def describe(file: Path) -> Description:
         with h5py.File(file, "r") as f:
             if f.attrs.get("schema") != SCHEMA:
                 raise UserError(f"'{file}' is no patches file of this version; delete it to have it built again.")
-            datasets = [f["lr"][f"{i:06d}"] for i in range(int(f.attrs["n_images"]))]  # pyright: ignore[reportIndexIssue]
+            lr: Any = f["lr"]
+            datasets = [lr[f"{i:06d}"] for i in range(len(lr))]
             names = [PurePosixPath(str(d.attrs["name"])).name for d in datasets]
             sizes = np.array([d.shape[:2] for d in datasets])
             text = {key: str(f.attrs[key]) for key in ("dataset", "sha256", "sources")}

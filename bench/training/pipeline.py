@@ -14,8 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from lamscope.models import basicsr
 from torch.utils.data import Dataset, Sampler
+
+from lamscope.models import basicsr
 
 from .. import zoo
 from ..config import ModelConfig

@@ -15,13 +15,14 @@ class Recipe:
     """One training run.
 
     images: folder, tar (then `patches` is built from it) or None; patches: the HDF5 file, by default beside the runs;
-    manifest: CSV of sources for the provenance. patch: side of an LR patch; batch: patches an update; updates: how
-    many. loss: a class of BasicSR's LOSS_REGISTRY with mean reduction. lr: Adam's initial learning rate; lr_factors:
-    prefix of a parameter name in the official network → factor on lr. schedule: multistep (milestones, factor) or
-    cosine (to lr_min at the last update). warmup: updates of linear rise. ema: decay of the averaged weights, which
-    are then the ones validated and exported; 0 for none. autocast: run the network in bfloat16. start: weights to begin
-    with. n_validation: images kept out of training. save_every: updates between checkpoints, each one validated and a
-    row of curve.csv; print_every: updates between lines of the log.
+    manifest: CSV of sources for the provenance. start: weights to begin with. carry_image: begin FSRCNN as an
+    interpolation (see `carry`). patch: side of an LR patch; batch: patches an update; updates: how many. loss: a class
+    of BasicSR's LOSS_REGISTRY with mean reduction. lr: Adam's initial learning rate; lr_factors: prefix of a parameter
+    name in the official network → factor on lr. schedule: multistep (milestones, factor) or cosine (to lr_min at the
+    last update). warmup: updates of linear rise. ema: decay of the averaged weights, which are then the ones validated
+    and exported; 0 for none. autocast: run the network in bfloat16. n_validation: images kept out of training.
+    save_every: updates between checkpoints, each one validated and a row of curve.csv; print_every: updates between
+    lines of the log.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Recipe:
     patches: str | None = None
     manifest: str | None = None
     start: str | None = None
+    carry_image: bool = False
     loss: str = "L1Loss"
     betas: tuple[float, float] = (0.9, 0.999)
     milestones: tuple[int, ...] = ()

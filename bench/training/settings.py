@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import environment
+from .. import weights as weight_files
 from ..config import Config
 from ..types import UserError
 from . import patches as patch_files
+from .checkpoint import newest
 from .patches import Patches
 from .recipe import Recipe
 
 # what may change between a run and its continuation without changing its weights
-_FREE = ("images", "patches", "manifest", "workers", "print_every")
+_FREE = ("images", "patches", "manifest", "start", "workers", "print_every")
 
 
 def patches_file(recipe: Recipe, root: Path, scale: int) -> Path:
@@ -42,28 +44,35 @@ def describe_run(config: Config, recipe: Recipe, data: Patches) -> dict[str, Any
         "recipe": asdict(recipe),
         "seed": config.seed,
         "dataset": {key: getattr(data.description, key) for key in ("dataset", "sha256", "sources")},
-        "commit": _commit(),
+        "start": _start(recipe),
+        "commit": environment.commit() or "unknown",
         "torch": torch.__version__,
     }
     return json.loads(json.dumps(settings))
 
 
-def _commit() -> str:
-    """The commit of the code, with '-dirty' for changes on top; 'unknown' outside a repository."""
-    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+def _start(recipe: Recipe) -> dict[str, Any] | None:
+    """What the weights began with: the file's name, its sha256 and what it says of its own origin."""
+    if recipe.start is None:
+        return None
+    file = Path(recipe.start).expanduser()
+    if not file.is_file():
+        raise UserError(f"There is no weights file '{file}'.")
+    return {"file": file.name, "sha256": weight_files.sha256_of(file), "origin": weight_files.metadata(file)}
 
 
 def check_same_run(run: Path, settings: dict[str, Any]) -> None:
     """Raises UserError when the folder holds a run whose weights these settings would not give."""
-    if not (run / "settings.json").exists():
+    if not newest(run):
         return
-    before = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    try:
+        before = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{run}' has checkpoints but no readable settings.json; remove the folder.") from error
     changed = [f"train.{k}" for k, v in settings["recipe"].items() if k not in _FREE and before["recipe"].get(k) != v]
     changed += [key for key in ("model", "seed") if before[key] != settings[key]]
+    began = [(s["start"] or {}).get("sha256") for s in (before, settings)]
+    changed += ["train.start"] if began[0] != began[1] else []
     changed += ["the images"] if before["dataset"]["sha256"] != settings["dataset"]["sha256"] else []
     if changed:
         raise UserError(

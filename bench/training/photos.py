@@ -1,0 +1,96 @@
+"""Training images, one at a time, from a folder or a tar that nobody vouched for. Nothing is extracted to disk."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..images import SUFFIXES, read_rgb
+from ..types import UserError
+
+MAX_FILE = 2**28  # bytes: a larger "image" in a tar is a mistake or an attack
+MAX_MEMBERS = 1_000_000
+MAX_TOTAL_PIXELS = 2**36  # of all images: twenty-five times DIV2K
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One training image. name: its path inside the folder or tar. pixels: uint8 (h, w, 3) RGB."""
+
+    name: str
+    pixels: np.ndarray
+
+
+def photos(source: Path) -> Iterator[Photo]:
+    """Every image of a folder (with sub-folders, by name) or of a tar (in its order).
+
+    Raises UserError for a missing source, one without images, a file that `read_rgb` refuses, and a tar with links,
+    paths that leave it, or sizes that no photograph has.
+    """
+    if not source.exists():
+        raise UserError(f"There are no training images at '{source}'.")
+    n, total = 0, 0
+    for photo in _photos_of_tar(source) if source.is_file() else _photos_of_folder(source):
+        n, total = n + 1, total + photo.pixels.shape[0] * photo.pixels.shape[1]
+        if total > MAX_TOTAL_PIXELS:
+            raise UserError(f"'{source}' holds more than {MAX_TOTAL_PIXELS:.1e} pixels; that is no set of photographs.")
+        yield photo
+    if n == 0:
+        raise UserError(f"'{source}' holds no images ({', '.join(SUFFIXES)}).")
+
+
+def _photos_of_folder(folder: Path) -> Iterator[Photo]:
+    for path in sorted(p for p in folder.rglob("*") if _is_image(p.name) and p.is_file()):
+        yield Photo(path.relative_to(folder).as_posix(), read_rgb(path))
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+class _Member(io.BytesIO):
+    """The bytes of a tar's member, in the place of the file that `read_rgb` reads and names."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.description = name
+
+    def __str__(self) -> str:
+        return self.description
+
+    def open(self, _: str) -> io.BytesIO:
+        return io.BytesIO(self.getvalue())
+
+
+def _photos_of_tar(file: Path) -> Iterator[Photo]:
+    try:
+        with tarfile.open(file, "r|*") as tar:  # a stream: members are read where they lie, never all at once
+            for n, member in enumerate(tar):
+                if n >= MAX_MEMBERS:
+                    raise UserError(f"'{file}' has more than {MAX_MEMBERS} members; that is no set of photographs.")
+                _refuse_unsafe(member, file)
+                stream = tar.extractfile(member) if _is_image(member.name) else None
+                if stream is not None:
+                    content = stream.read(MAX_FILE)
+                    if len(content) != member.size:
+                        raise UserError(f"'{file}' ends in the middle of '{member.name}'.")
+                    pixels = read_rgb(_Member(content, f"{file}:{member.name}"))  # pyright: ignore[reportArgumentType]
+                    yield Photo(member.name, pixels)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"'{file}' is not a readable tar of images: {str(error).splitlines()[0]}.") from error
+
+
+def _refuse_unsafe(member: tarfile.TarInfo, file: Path) -> None:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"'{file}' is refused: its member '{member.name}' points outside the archive.")
+    if not (member.isfile() or member.isdir()):
+        raise UserError(f"'{file}' is refused: its member '{member.name}' is a link or a device, not an image.")
+    if member.size > MAX_FILE or member.sparse is not None:
+        raise UserError(f"'{file}' is refused: its member '{member.name}' claims {member.size} bytes.")

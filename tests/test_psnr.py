@@ -1,0 +1,47 @@
+"""Weights reach what they are known to reach: mean PSNR on Set5, MATLAB's downsampling, scale pixels shaved."""
+
+import numpy as np
+import pytest
+import torch
+
+from lamscope.data import FolderDataset
+from lamscope.metrics.fidelity import luminance, psnr, to_image
+from lamscope.zoo import load_model
+
+KNOWN = {"carn_m": 31.88, "imdn": 32.21, "pan": 32.14, "rfdn": 32.16}
+SHIPPED = {"fsrcnn": 28.43 + 1.7, "edsr_lite": 28.43 + 2.2, "rcan_lite": 28.43 + 2.2}  # bicubic, and the least above it
+
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
+
+def mean_psnr(net, folder, scale=4):
+    scores = []
+    for sample in FolderDataset(path=folder / "data" / "set5" / "hr").samples(scale):
+        lr = torch.from_numpy(sample.lr).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            scores.append(psnr(to_image(net(lr)[0]), sample.hr, shave=scale))
+    return np.mean(scores)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_official_weights(shared, name):
+    net = load_model(name, folders=[shared / "weights"], device="cpu")
+    assert mean_psnr(net, shared) == pytest.approx(KNOWN[name], abs=0.01)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights(shared, name):
+    assert mean_psnr(load_model(name, device="cpu"), shared) >= SHIPPED[name]
+
+
+def test_luminance_weights_on_luminance(shared):
+    """The file was measured on Y itself; through RGB, rounded to 8 bits, it gains 0.01 dB."""
+    net = load_model("fsrcnn_y", folders=[shared / "weights"], device="cpu")
+    scores = []
+    for sample in FolderDataset(path=shared / "data" / "set5" / "hr").samples(4):
+        y = torch.from_numpy(luminance(sample.lr)).float()[None, None] / 255
+        with torch.no_grad():
+            sr = 255 * net.core(y)[0, 0].clamp(0, 1).double().numpy()
+        error = (sr - luminance(sample.hr))[4:-4, 4:-4]
+        scores.append(10 * np.log10(255**2 / np.mean(error**2)))
+    assert np.mean(scores) == pytest.approx(30.51, abs=0.01)
