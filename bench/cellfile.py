@@ -132,7 +132,7 @@ def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str,
             with np.load(source, allow_pickle=False) as archive:
                 meta = json.loads(archive["meta"].tobytes())
                 if meta["schema"] != SCHEMA_VERSION or path.name != f"{meta['index']:05d}.npz":
-                    raise ValueError("not a part of this version")
+                    raise ValueError("not a part of this version, or of another image")
                 return meta, {name: archive[f"tensor_{name}"] for name in meta["tensors"]} if whole else {}
         except _DAMAGE as damage:
             raise Damaged(first_line(damage)) from damage

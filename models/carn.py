@@ -8,11 +8,12 @@ one residual block three times per cascade.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, require_scale, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, require_scale, shuffle_upsampler
 
 DEPTH = 3  # of a cascade, and of the cascade of cascades
 
@@ -47,13 +48,11 @@ class Fusion(nn.Module):
         return self.body(x)
 
 
-def cascade(x: Tensor, blocks: Sequence[nn.Module], fusions: Sequence[nn.Module]) -> Tensor:
-    """Block i reads the fusion of x and all earlier blocks' outputs."""
-    seen = fused = x
-    for block, fusion in zip(blocks, fusions, strict=True):
-        seen = torch.cat([seen, block(fused)], 1)
-        fused = fusion(seen)
-    return fused
+def advance(state: tuple[Tensor, Tensor], block: nn.Module, fusion: nn.Module) -> tuple[Tensor, Tensor]:
+    """One block of a cascade: it reads the fusion of the input and all earlier blocks' outputs."""
+    seen, fused = state
+    seen = torch.cat([seen, block(fused)], 1)
+    return seen, fusion(seen)
 
 
 class Cascade(nn.Module):
@@ -68,7 +67,10 @@ class Cascade(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         blocks = [self.b1] * DEPTH if self.shared else [self.b1, self.b2, self.b3]
-        return cascade(x, blocks, [self.c1, self.c2, self.c3])
+        state = x, x
+        for block, fusion in zip(blocks, (self.c1, self.c2, self.c3), strict=True):
+            state = advance(state, block, fusion)
+        return state[1]
 
 
 class Upsampler(nn.Module):
@@ -108,9 +110,17 @@ class CARN(SuperResolver):
         self.exit = conv(width, 3, 3)
         self.upsampler_name = "up" if scales is None else f"up{scale}"
 
-    def features(self, lr: Tensor) -> Tensor:
+    def stages(self) -> list[Stage]:
+        cascades = zip((self.b1, self.b2, self.b3), (self.c1, self.c2, self.c3), strict=True)
+        return [
+            Stage(self._enter, 1),
+            *(Stage(partial(advance, block=b, fusion=c), 2 * DEPTH) for b, c in cascades),
+            Stage(lambda state: state[1], 0),
+        ]
+
+    def _enter(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         x = self.entry(self.sub_mean(lr))
-        return cascade(x, [self.b1, self.b2, self.b3], [self.c1, self.c2, self.c3])
+        return x, x
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.add_mean(self.exit(self.upsample[self.upsampler_name](features)))

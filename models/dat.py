@@ -67,8 +67,8 @@ class WindowAttention(nn.Module):
         index = position_index(self.window, qkv.device)
         mask = shift_mask(size, self.window, self.shift, qkv) if down or right else None
         bias = attention_bias(self.pos(self.window), index, mask, len(windows))
-        attended = attend(*windows.chunk(3, -1), self.n_heads, bias)
-        return from_windows(attended, self.window, size).roll((down, right), (1, 2))
+        q, k, v = windows.chunk(3, -1)
+        return from_windows(attend(q, k, v, self.n_heads, bias), self.window, size).roll((down, right), (1, 2))
 
 
 class Interaction(nn.Module):

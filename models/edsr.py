@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, long_skip, shuffle_upsampler
 
 
 class ResidualBlock(nn.Module):
@@ -34,9 +34,9 @@ class EDSR(SuperResolver):
         self.body = nn.Sequential(*(ResidualBlock(width, res_scale) for _ in range(n_blocks)), conv(width, width, 3))
         self.tail = nn.Sequential(shuffle_upsampler(scale, width), conv(width, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = self.head(self.sub_mean(lr))
-        return x + self.body(x)
+    def stages(self) -> list[Stage]:
+        *blocks, last = self.body
+        return long_skip(nn.Sequential(self.sub_mean, self.head), blocks, last, radius=2)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.add_mean(self.tail(features))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import SuperResolver, conv
+from .layers import Stage, SuperResolver, conv
 
 
 class FSRCNN(SuperResolver):
@@ -19,6 +19,7 @@ class FSRCNN(SuperResolver):
         if scale < 2:
             raise ValueError(f"Scale {scale} is not defined for FSRCNN; choose 2 or more.")
         self.first_part = nn.Sequential(conv(channels, width, 5), nn.PReLU(width))
+        self.depth = depth
         mapping = [m for _ in range(depth) for m in (conv(shrunk, shrunk, 3), nn.PReLU(shrunk))]
         self.mid_part = nn.Sequential(
             *(conv(width, shrunk, 1), nn.PReLU(shrunk)),
@@ -35,8 +36,8 @@ class FSRCNN(SuperResolver):
                 nn.init.kaiming_normal_(parameter, mode="fan_out")
         nn.init.normal_(self.last_part.weight, std=1e-3)
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.mid_part(self.first_part(lr))
+    def stages(self) -> list[Stage]:
+        return [Stage(self.first_part, 2), Stage(self.mid_part, self.depth)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.last_part(features)

@@ -88,7 +88,8 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, index: Tensor, mask: Tensor | None) -> Tensor:
         """x: (n·windows, m, c), index: (m, m), mask: (windows, m, m)."""
         bias = attention_bias(self.relative_position_bias_table, index, mask, len(x))
-        return self.proj(attend(*self.qkv(x).chunk(3, -1), self.n_heads, bias))
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return self.proj(attend(q, k, v, self.n_heads, bias))
 
 
 class HybridBlock(nn.Module):

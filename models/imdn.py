@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from .layers import SuperResolver, conv, shuffle_once
+from .layers import Stage, SuperResolver, conv, shuffle_once
 
 SLOPE = 0.05
 
@@ -74,13 +74,20 @@ class IMDN(SuperResolver):
         self.LR_conv = conv(width, width, 3)
         self.upsampler = shuffle_once(scale, width, 3)
 
-    def features(self, lr: Tensor) -> Tensor:
+    def stages(self) -> list[Stage]:
+        return [Stage(self._distil, None), Stage(self._fuse, 1)]
+
+    def _distil(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         x = shallow = self.fea_conv(lr)
         outputs = []
         for name in self.block_names:
             x = self.get_submodule(name)(x)
             outputs.append(x)
-        return shallow + self.LR_conv(self.c(torch.cat(outputs, 1)))
+        return shallow, torch.cat(outputs, 1)
+
+    def _fuse(self, state: tuple[Tensor, Tensor]) -> Tensor:
+        shallow, outputs = state
+        return shallow + self.LR_conv(self.c(outputs))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.upsampler(features)

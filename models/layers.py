@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -14,10 +15,23 @@ from torch.nn.functional import pad
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A step of `features`, from state to state: a tensor or a tuple of tensors at LR resolution.
+
+    radius: how many LR pixels around a pixel the step looks at; None: at the whole image.
+    """
+
+    run: Callable[[Any], Any]
+    radius: int | None
+
+
 class SuperResolver(nn.Module):
     """A network whose forward is `reconstruct(features(lr), lr)`.
 
-    features(lr) returns a tensor or a tuple of tensors, each at `feature_strides[i]` pixels per LR pixel.
+    features(lr) returns a tensor or a tuple of tensors, each at `feature_strides[i]` pixels per LR pixel. A network
+    whose features, or their last steps, are local says so by writing `stages` instead: what a window does not see can
+    then be cropped away between them.
     reconstruct(features, lr) is the local tail, image-space skip included. `reconstruct_radius` is the margin in LR
     pixels that makes it exact on a crop; None means: run it whole.
     """
@@ -25,14 +39,30 @@ class SuperResolver(nn.Module):
     feature_strides: tuple[int, ...] = (1,)
     reconstruct_radius: int | None = None
 
+    def stages(self) -> list[Stage]:
+        return [Stage(self.features, None)]
+
     def features(self, lr: Tensor) -> Any:
-        raise NotImplementedError
+        return reduce(lambda state, stage: stage.run(state), self.stages(), lr)
 
     def reconstruct(self, features: Any, lr: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, lr: Tensor) -> Tensor:
         return self.reconstruct(self.features(lr), lr)
+
+
+def long_skip(head: nn.Module, blocks: Sequence[nn.Module], last: nn.Module, radius: int) -> list[Stage]:
+    """x = head(lr), then x + last(blocks(x)): a residual body. head and last are 3×3; radius: of one block."""
+
+    def through(block: nn.Module) -> Stage:
+        return Stage(lambda state: (state[0], block(state[1])), radius)
+
+    def enter(lr: Tensor) -> tuple[Tensor, Tensor]:
+        x = head(lr)
+        return x, x
+
+    return [Stage(enter, 1), *map(through, blocks), Stage(lambda state: state[0] + last(state[1]), 1)]
 
 
 class ConditionalResolver(SuperResolver):

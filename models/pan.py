@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from .layers import SuperResolver, conv
+from .layers import Stage, SuperResolver, conv, long_skip
 
 SLOPE = 0.2
 
@@ -81,9 +81,8 @@ class PAN(SuperResolver):
             self.HRconv2 = conv(up_width, up_width, 3)
         self.conv_last = conv(up_width, 3, 3)
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = self.conv_first(lr)
-        return x + self.trunk_conv(self.SCPA_trunk(x))
+    def stages(self) -> list[Stage]:
+        return long_skip(self.conv_first, list(self.SCPA_trunk), self.trunk_conv, radius=2)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

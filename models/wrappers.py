@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .layers import Stage
 from .resize import bicubic
 
 BICUBIC_RADIUS = 3  # LR pixels that a bicubically upsampled pixel sees, with one to spare
@@ -38,6 +39,11 @@ class Wrapper(nn.Module):
 
     def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
         return sr
+
+    def stages(self) -> list[Stage]:
+        """The inner network's, behind `encode`, which looks at single pixels; one, where it has none."""
+        inner = getattr(self.inner, "stages", None)
+        return [Stage(self.features, None)] if inner is None else [Stage(self.encode, 0), *inner()]
 
     def features(self, lr: Tensor, **condition: Tensor) -> Any:
         """condition=…: one per sample, in place of the default of a `ConditionalResolver`; other networks refuse it."""
@@ -117,6 +123,9 @@ class PreUpsample(Wrapper):
     @property
     def reconstruct_radius(self) -> int | None:
         return None
+
+    def stages(self) -> list[Stage]:
+        return [Stage(self.features, None)]
 
     def encode(self, lr: Tensor) -> Tensor:
         return bicubic(lr, self.scale)

@@ -156,7 +156,13 @@ def test_gradient_reaches_every_parameter(name):
     assert everything - reached == unused(config.unused_parameters, everything)
 
 
-@pytest.mark.parametrize("name", ["carn", "ddbpn", "edsr", "fsrcnn", "lapsrn", "pan", "rdn", "srdensenet", "srresnet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("carn", "dat_light", "ddbpn", "edsr", "fsrcnn", "hat", "lapsrn"),
+        *("pan", "rdn", "srdensenet", "srresnet", "swinir", "swinir_light"),
+    ],
+)
 def test_undefined_scale_is_refused(name):
     with pytest.raises(UserError, match="Scale 1 is not "):
         build_core(model_config(name, scale=1))

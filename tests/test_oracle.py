@@ -48,7 +48,7 @@ def test_equals_official_code(name, shared):
     assert list(mine.items()) == list(translate(net, theirs).items())
     assert sum(p.numel() for p in net.parameters()) == official["n_trainable"]
 
-    values = official["frozen_or_constant_values"]
+    values = official.get("frozen_or_constant_values", {})
     constants = {
         key: torch.tensor(values[key], dtype=torch.float64).view(shape) if key in values else torch.zeros(shape)
         for key, shape, _ in official["state_dict"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,13 @@ def test_altered_part_is_noticed(tmp_path, where, bits):
         np.testing.assert_array_equal(found[name], value, strict=True)
 
 
+def test_part_of_another_version_or_image_is_not_taken(tmp_path):
+    for name, meta in [("00000.npz", {"index": 0, "schema": 99}), ("00001.npz", {"index": 0})]:
+        (tmp_path / name).write_bytes(pack_part({"tensors": {}, **meta}, {}))
+        with pytest.raises(Damaged, match="not a part"):
+            read_part(tmp_path / name)
+
+
 def test_one_writer_at_a_time(tmp_path):
     path = tmp_path / "net.h5"
     with CellWriter(path, PROVENANCE, 1) as writer:
@@ -167,6 +175,24 @@ def test_one_writer_at_a_time(tmp_path):
     with CellWriter(path, PROVENANCE, 1) as writer:
         assert writer.done() == {0}
     assert not (tmp_path / "net.lock").exists()
+
+
+def test_lock_of_a_job_that_leaves_meanwhile(tmp_path, monkeypatch):
+    """Its holder removes the lock file just after we opened it: what we lock then is no longer the cell's lock."""
+    path, lock, opened = tmp_path / "net.h5", tmp_path / "net.lock", os.open
+
+    def open_then_lose(file, *rest):
+        descriptor = opened(file, *rest)
+        if Path(file) == lock:
+            monkeypatch.undo()
+            lock.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_then_lose)
+    with CellWriter(path, PROVENANCE, 1):
+        assert lock.exists()
+        with pytest.raises(UserError, match="Another job"), CellWriter(path, PROVENANCE, 1):
+            pass
 
 
 @pytest.mark.parametrize("complete", [True, False])
@@ -192,6 +218,7 @@ def test_finished_cell_is_left_alone_and_leftovers_go(tmp_path):
     (tmp_path / "net.parts" / "00000.npz").write_bytes(b"")  # killed between renaming and removing the parts
     with CellWriter(path, PROVENANCE, 3) as writer:
         assert writer.done() == {0, 1, 2}
+        assert not (tmp_path / "net.parts").exists()
         writer.finish()
     assert path.stat().st_mtime_ns == before.st_mtime_ns and path.stat().st_ino == before.st_ino
     assert list(tmp_path.iterdir()) == [path]

@@ -140,7 +140,8 @@ def test_a_file_that_is_no_whole_tar_is_named(tmp_path: Path, content: bytes | N
 def test_the_credits_of_a_manifest_are_stored_condensed(photo_folder: Path, tmp_path: Path):
     manifest = tmp_path / "m.csv"
     manifest.write_text("crop,source,terms\na.png,here,CC0\nb.png,there,CC BY\nc.png,here,CC0\n")
-    sources = json.loads(patches.describe(patches.build(photo_folder, tmp_path / "x.h5", 4, manifest)).sources)
+    file = patches.ensure(photo_folder, tmp_path / "x.h5", 4)
+    sources = json.loads(patches.describe(patches.ensure(photo_folder, file, 4, manifest)).sources)
     assert sources == [
         {"source": "here", "terms": "CC0", "images": 2},
         {"source": "there", "terms": "CC BY", "images": 1},
@@ -313,7 +314,7 @@ def test_autocast_parts_with_their_own_rate_and_a_given_start(photo_folder: Path
     begun, fixed, cast = (weights.read(run / "tiny.safetensors") for run in (first, plain, mixed))
     origin = json.loads(weights.metadata(plain / "tiny.safetensors")["start"])
     assert origin["sha256"] == weights.sha256_of(first / "tiny.safetensors")
-    assert origin["origin"]["updates"] == "1"
+    assert origin["origin"]["seed"] == "0" and "net" not in origin["origin"]  # only what differs
     moved = {k for k in begun if not torch.equal(begun[k], fixed[k])}
     assert moved and not any(k.startswith("last_part") for k in moved)
     assert {v.dtype for v in cast.values()} == {torch.float32}
@@ -329,6 +330,25 @@ def test_divergence_and_an_unknown_loss_end_in_one_line(photo_folder: Path, tmp_
     assert weights.metadata(mended / "tiny.safetensors")["updates"] == "1"
     with pytest.raises(UserError, match="no loss 'L3Loss'; it has .*L1Loss"):
         train(config(photo_folder, tmp_path, "train.loss=L3Loss", "train.name=other"))
+
+
+@needs_basicsr
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(photo_folder, tmp_path, monkeypatch):
+    def full(content, path):
+        if "4" in Path(path).name:
+            Path(path).write_bytes(b"PK torn")
+            raise OSError(28, "No space left on device")
+        save(content, path)
+
+    save = torch.save
+    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # BasicSR waits between its attempts
+    with pytest.raises(UserError, match="checkpoint of update 4 cannot be written"):
+        train(config(photo_folder, tmp_path))
+    run = tmp_path / "train/tiny-short-seed0"
+    assert [p.name for p in (run / "training_states").glob("*.state")] == ["2.state"]
+    monkeypatch.undo()
+    assert curve(train(config(photo_folder, tmp_path)))[-1][0] == "6"
 
 
 @needs_basicsr

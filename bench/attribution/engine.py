@@ -6,15 +6,27 @@ and its margin are reconstructed: bit for bit the same score, at a fraction of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..types import UserError, Window
 from .detectors import Detector
+
+WORTH_CUTTING = 0.85  # a crop costs a copy, so it should save a sixth of the work
+
+
+class Stage(Protocol):
+    """A step of a network's features: state → state; radius None looks at the whole image."""
+
+    @property
+    def run(self) -> Callable[[Any], Any]: ...
+    @property
+    def radius(self) -> int | None: ...
 
 
 @contextmanager
@@ -54,31 +66,69 @@ def check_window(window: Window, lr_size: tuple[int, int], scale: int, margin: i
         )
 
 
+class Region(NamedTuple):
+    """A rectangle of LR pixels: rows top … bottom − 1, columns left … right − 1."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def area(self) -> int:
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def grown(self, radius: int | None, whole: Region) -> Region:
+        """With a margin, within the image; the whole image for a radius of None."""
+        if radius is None:
+            return whole
+        top, bottom = max(self.top - radius, 0), min(self.bottom + radius, whole.bottom)
+        return Region(top, bottom, max(self.left - radius, 0), min(self.right + radius, whole.right))
+
+    def cut(self, tensors: Any, inside: Region, strides: tuple[int, ...] | None = None) -> Any:
+        """This part of tensors that cover `inside`, with so many pixels per LR pixel."""
+        if isinstance(tensors, Tensor):
+            return self.cut((tensors,), inside, strides)[0]
+        rows, columns = (
+            (self.top - inside.top, self.bottom - inside.top),
+            (self.left - inside.left, self.right - inside.left),
+        )
+        return tuple(
+            x[..., s * rows[0] : s * rows[1], s * columns[0] : s * columns[1]]
+            for x, s in zip(tensors, strides or (1,) * len(tensors), strict=True)
+        )
+
+
 def window_reconstruction(
     net: nn.Module, lr: Tensor, window: Window, detector: Detector, scale: int
 ) -> tuple[Tensor, Window]:
     """The SR image where the detector looks, (n, 3, …), and the window's place in it.
 
+    Every stage computes only what the next one needs of it for the window. What a crop makes wrong at its edge is cut
+    away before it is used; at the image's own border the network pads as always. So nothing changes but the cost.
     Networks without `reconstruct`, or whose tail must run whole, give the whole SR image.
     """
     radius = getattr(net, "reconstruct_radius", None)
-    if radius is None or detector.whole:
+    if radius is None or detector.whole or not hasattr(net, "stages"):
         return net(lr), window
-    top, bottom = _lr_span(window.y, window.size + detector.margin, scale, radius, lr.shape[-2])
-    left, right = _lr_span(window.x, window.size + detector.margin, scale, radius, lr.shape[-1])
-    features = net.features(lr)  # type: ignore[operator]
-    strides = net.feature_strides
-    single = isinstance(features, Tensor)
-    crops = tuple(
-        f[..., t * top : t * bottom, t * left : t * right]
-        for f, t in zip((features,) if single else features, strides, strict=True)  # type: ignore[arg-type]
-    )
-    sr = net.reconstruct(crops[0] if single else crops, lr[..., top:bottom, left:right])  # type: ignore[operator]
-    return sr, Window(window.y - scale * top, window.x - scale * left, window.size)
-
-
-def _lr_span(start: int, size: int, scale: int, radius: int, side: int) -> tuple[int, int]:
-    return max(start // scale - radius, 0), min(-(-(start + size) // scale) + radius, side)
+    tail: Any = net
+    whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
+    size = window.size + detector.margin
+    seen = Region(window.y // scale, -(-(window.y + size) // scale), window.x // scale, -(-(window.x + size) // scale))
+    last = seen.grown(radius, whole)
+    stages: Sequence[Stage] = tail.stages()
+    needs = [last]  # what each stage must get right, the first stage first
+    for stage in reversed(stages[1:]):
+        needs.insert(0, needs[0].grown(stage.radius, whole))
+    here = needs[0].grown(stages[0].radius, whole)
+    state = here.cut(lr, whole)
+    for stage, need in zip(stages[:-1], needs[:-1], strict=True):
+        state = stage.run(state)
+        if need.area < WORTH_CUTTING * here.area:
+            state, here = need.cut(state, here), need
+    features = last.cut(stages[-1].run(state), here, tail.feature_strides)
+    sr = tail.reconstruct(features, last.cut(lr, whole))
+    return sr, Window(window.y - scale * last.top, window.x - scale * last.left, window.size)
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def _lines(ax: Axes, rank: np.ndarray, table: pd.DataFrame, log: bool) -> None:
     ax.plot(rank, mean, color=style.INK, lw=1.1, zorder=4)
     missing = int((~complete).sum())
     if missing:
-        lack = "image lacks" if missing == 1 else "images lack"
-        note = f"{missing} of {len(table)} {lack} a network: no mean or maximum there"
+        lack = "lacks" if missing == 1 else "lack"
+        note = f"{missing} of {len(table)} images {lack} a network: no mean or maximum there"
         ax.annotate(note, (0, 1), (4, -2), "axes fraction", "offset points", va="top", fontsize=style.SMALL)
 
 

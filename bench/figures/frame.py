@@ -19,7 +19,7 @@ def di_by_image(records: pd.DataFrame) -> pd.DataFrame:
     rows = records[records["status"] != "failed"]
     for column, what in ONE_OF.items():
         if rows[column].nunique() > 1:
-            values = ", ".join(str(v) for v in sorted(rows[column].unique())[:4])
+            values = ", ".join(sorted(map(str, rows[column].unique()))[:4])
             raise UserError(f"Results with different {what} ({column} {values}) cannot share one figure.")
     place = ["index", "image", "window_y", "window_x"]
     twice = rows[rows.duplicated(["model", *place])]

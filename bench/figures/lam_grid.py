@@ -163,7 +163,7 @@ class _Panel:
         self.page.add_patch(_frame(self.left, self.top, size.width, size.height, 0.4, "#555555"))
 
     def box(self, x: float, y: float, width: float, height: float, factor: float, thin: bool = False) -> None:
-        """A frame that is seen on any picture, black on white; x, y, width, height in pixels of `factor` panel pixels."""
+        """A frame that is seen on any picture: black on white. x, y, width, height: in units of `factor` pixels."""
         size = self.grid.size
         panel = Rectangle((self.left, self.top), size.width, size.height, transform=self.page.transData)
         for line, colour in ((0.9, "white"), (0.4, "black")) if thin else ((1.3, "white"), (0.6, "black")):

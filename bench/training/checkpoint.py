@@ -53,13 +53,16 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
         "dataset": dataset["dataset"],
         "dataset_sha256": dataset["sha256"],
         "sources": dataset["sources"],
-        "start": json.dumps(settings["start"]),
         "commit": settings["commit"],
         "torch": settings["torch"],
         "lamscope": __version__,
         "validation_psnr_y": _psnr(run / "curve.csv", update),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+    start = settings["start"]
+    if start is not None:  # of the weights it began with, only what differs
+        start = {**start, "origin": {k: v for k, v in start["origin"].items() if metadata.get(k) != v}}
+    metadata["start"] = json.dumps(start)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as partial:
         save_file(state, partial, metadata)

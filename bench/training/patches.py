@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ..downsampling import crop_to_multiple, matlab
-from ..durable import replacing
+from ..durable import locked, replacing
 from ..types import UserError
 from .photos import photos
 
@@ -33,10 +33,11 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
     manifest: a CSV with columns crop (or image), source, terms: the credits stored beside the images. The file appears
     under its name only when it is complete. Raises UserError for a source that cannot be used.
     """
-    credits, made_of = _credits(manifest) if manifest else [], fingerprint(source)
+    credits, made_of = _credits(manifest) if manifest else [], fingerprint(source, manifest)
     file.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with replacing(file) as partial, h5py.File(partial, "w") as f:
+    lock = file.with_name(file.name + ".lock")
+    with locked(file, lock), replacing(file) as partial, h5py.File(partial, "w") as f:
         hr_group, lr_group = f.create_group("hr"), f.create_group("lr")
         n = 0
         for photo in photos(source):
@@ -57,7 +58,7 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
 
 def ensure(source: Path | None, file: Path, scale: int, manifest: Path | None = None) -> Path:
     """`file`, built from `source` if it is missing or made of other files. Raises UserError for a wrong scale."""
-    if source is not None and (not file.exists() or _attribute(file, "fingerprint") != fingerprint(source)):
+    if source is not None and _attribute(file, "fingerprint") != fingerprint(source, manifest):
         build(source, file, scale, manifest)
     found = describe(file).scale
     if found != scale:
@@ -65,12 +66,14 @@ def ensure(source: Path | None, file: Path, scale: int, manifest: Path | None = 
     return file
 
 
-def fingerprint(source: Path) -> str:
-    """sha256 over names and sizes of the source's files: cheap, and enough to notice another data set."""
+def fingerprint(source: Path, manifest: Path | None = None) -> str:
+    """sha256 over names and sizes of the files: cheap, and enough to notice another data set."""
     if not source.exists():
         raise UserError(f"There are no training images at '{source}'.")
     files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
     entries = [f"{p.relative_to(source.parent).as_posix()} {p.stat().st_size}" for p in files]
+    if manifest is not None and manifest.is_file():
+        entries.append(hashlib.sha256(manifest.read_bytes()).hexdigest())
     return hashlib.sha256("\n".join(entries).encode()).hexdigest()
 
 

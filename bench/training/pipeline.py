@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from lamscope.models import basicsr
 
 from .. import zoo
 from ..config import ModelConfig
+from ..types import UserError
 from .patches import Patches, to_tensor
 
 
@@ -129,6 +131,9 @@ def _model_class(base: type) -> type:
                 super().save(epoch, current_iter)
             finally:
                 path.update({key: str(folder) for key, folder in final.items()})
+            written = [file for folder in final.values() for file in (folder / "partial").iterdir()]
+            if len(written) < 2 or not all(zipfile.is_zipfile(file) for file in written):  # BasicSR only warns
+                raise UserError(f"The checkpoint of update {current_iter} cannot be written to '{path['models']}'.")
             for folder in final.values():
                 for file in (folder / "partial").iterdir():
                     os.replace(file, folder / file.name)
