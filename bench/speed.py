@@ -98,7 +98,8 @@ def plain_loop(net: nn.Module, lr: Tensor, window: Window, paper: PathAttributio
 
 def _interleaved(first: Callable[[], Any], second: Callable[[], Any], device: torch.device) -> tuple[float, float]:
     """Median seconds of two calls, measured in turns so that the machine's moods hit both."""
-    first(), second()
+    for warm_up in (first, second):
+        warm_up()
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(REPEATS):
         for call, record in zip((first, second), seconds, strict=True):

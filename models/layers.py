@@ -70,7 +70,7 @@ class ConditionalResolver(SuperResolver):
 
     net(lr, condition=c) takes c (n, k), the same everywhere in the image, or (n, k, m·h, m·w) with m =
     `condition_stride`; c of one sample serves a whole batch. net(lr) stands for `default_condition`, k numbers.
-    Only `features` reads the condition: `reconstruct` stays local.
+    Subclasses write `stages`, whose first one reads the condition; `reconstruct` does without.
     """
 
     condition_stride: int = 1
@@ -94,8 +94,11 @@ class ConditionalResolver(SuperResolver):
             raise ValueError(f"The condition's shape is ({n}, {k}) or {wanted}, not {tuple(given.shape)}.")
         return maps.expand(wanted)
 
-    def features(self, lr: Tensor, condition: Tensor | None = None) -> Any:
+    def stages(self, condition: Tensor | None = None) -> list[Stage]:
         raise NotImplementedError
+
+    def features(self, lr: Tensor, condition: Tensor | None = None) -> Any:
+        return reduce(lambda state, stage: stage.run(state), self.stages(condition), lr)
 
     def forward(self, lr: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.reconstruct(self.features(lr, condition), lr)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from .layers import ConditionalResolver, conv, require_scale
+from .layers import ConditionalResolver, Stage, conv, require_scale
 
 
 class SpatialTransform(nn.Module):
@@ -90,13 +90,20 @@ class SFTGAN(ConditionalResolver):
             *(nn.LeakyReLU(0.1, inplace=True), conv(hidden, condition_width, 1)),
         )
 
-    def features(self, lr: Tensor, condition: Tensor | None = None) -> Tensor:
-        mapped = self.CondNet(self.condition_maps(lr, condition))
-        *transforms, last = self.sft_branch
-        x = shallow = self.conv0(lr)
-        for transform in transforms:
-            x = transform(x, mapped)
-        return shallow + last(x)
+    def stages(self, condition: Tensor | None = None) -> list[Stage]:
+        *blocks, transform, last = self.sft_branch
+
+        def enter(lr: Tensor) -> tuple[Tensor, ...]:
+            x = self.conv0(lr)
+            return x, x, self.CondNet(self.condition_maps(lr, condition))
+
+        def through(block: nn.Module) -> Stage:
+            return Stage(lambda state: (state[0], block(state[1], state[2]), state[2]), 2)
+
+        def leave(state: tuple[Tensor, ...]) -> Tensor:
+            return state[0] + last(transform(state[1], state[2]))
+
+        return [Stage(enter, None), *map(through, blocks), Stage(leave, 1)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.HR_branch(features)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from .layers import ConditionalResolver, conv, require_scale, shuffle_factors
+from .layers import ConditionalResolver, Stage, conv, require_scale, shuffle_factors
 
 SLOPE = 0.2
 HIDDEN = 32
@@ -72,7 +72,8 @@ class SFTMD(ConditionalResolver):
         self.block_names = [f"SFT-residual{i + 1}" for i in range(n_blocks)]
         for name in self.block_names:
             self.add_module(name, ResidualBlock(width, n_code))
-        self.add_module("sft_mid" if demo else "sft", SpatialTransform(width, n_code))
+        self.last_name = "sft_mid" if demo else "sft"
+        self.add_module(self.last_name, SpatialTransform(width, n_code))
         self.conv_mid = conv(width, width, 3, bias=not demo)
         steps = (
             (conv(width, f * f * width, 3, bias=not demo), nn.PixelShuffle(f), nn.LeakyReLU(SLOPE, inplace=True))
@@ -81,15 +82,26 @@ class SFTMD(ConditionalResolver):
         self.upscale = nn.Sequential(*(layer for step in steps for layer in step))
         self.conv_output = conv(width, 3, 9, bias=not demo)
 
-    def features(self, lr: Tensor, condition: Tensor | None = None) -> Tensor:
-        code = self.condition_maps(lr, condition)
-        x = torch.cat([lr, code], 1) if self.demo else lr
-        x = shallow = self.conv3(leaky_relu(self.conv2(leaky_relu(self.conv1(x), SLOPE)), SLOPE))
-        for name in self.block_names:
-            x = self.get_submodule(name)(x, code)
-        if self.demo:
-            return shallow + self.conv_mid(self.sft_mid(x, code).relu())
-        return self.conv_mid(self.sft(x + shallow, code))
+    def stages(self, condition: Tensor | None = None) -> list[Stage]:
+        transform = self.get_submodule(self.last_name)
+
+        def enter(lr: Tensor) -> tuple[Tensor, ...]:
+            code = self.condition_maps(lr, condition)
+            x = torch.cat([lr, code], 1) if self.demo else lr
+            x = self.conv3(leaky_relu(self.conv2(leaky_relu(self.conv1(x), SLOPE)), SLOPE))
+            return x, x, code
+
+        def through(name: str) -> Stage:
+            block = self.get_submodule(name)
+            return Stage(lambda state: (state[0], block(state[1], state[2]), state[2]), 6)
+
+        def leave(state: tuple[Tensor, ...]) -> Tensor:
+            shallow, x, code = state
+            if self.demo:
+                return shallow + self.conv_mid(transform(x, code).relu())
+            return self.conv_mid(transform(x + shallow, code))
+
+        return [Stage(enter, None), *map(through, self.block_names), Stage(leave, 3)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.conv_output(self.upscale(features))

@@ -74,7 +74,7 @@ class SRDenseNet(SuperResolver):
         )
         activation = nn.ReLU if activated else nn.Identity
         self.bottleneck = nn.Sequential(conv(width + n_blocks * new, bottleneck, 1), activation())
-        doubling = {"kernel_size": kernel, "stride": 2, "padding": 1, "output_padding": 4 - kernel}
+        doubling: dict[str, Any] = {"kernel_size": kernel, "stride": 2, "padding": 1, "output_padding": 4 - kernel}
         self.deconv = nn.Sequential(
             *(
                 module

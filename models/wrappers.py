@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .colour import OFFSET, RGB_TO_YCBCR
 from .layers import Stage
 from .resize import bicubic
 
@@ -40,10 +42,12 @@ class Wrapper(nn.Module):
     def decode(self, sr: Tensor, lr: Tensor) -> Tensor:
         return sr
 
-    def stages(self) -> list[Stage]:
+    def stages(self, **condition: Tensor) -> list[Stage]:
         """The inner network's, behind `encode`, which looks at single pixels; one, where it has none."""
         inner = getattr(self.inner, "stages", None)
-        return [Stage(self.features, None)] if inner is None else [Stage(self.encode, 0), *inner()]
+        if inner is None:
+            return [Stage(partial(self.features, **condition), None)]
+        return [Stage(self.encode, 0), *inner(**condition)]
 
     def features(self, lr: Tensor, **condition: Tensor) -> Any:
         """condition=…: one per sample, in place of the default of a `ConditionalResolver`; other networks refuse it."""
@@ -70,14 +74,9 @@ class Range(Wrapper):
         return sr if self.peak == 1 else sr / self.peak
 
 
-# ITU-R BT.601 studio swing, as MATLAB's rgb2ycbcr, scaled to [0, 1]
-_RGB_TO_YCBCR = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214))
-_OFFSET = (16.0, 128.0, 128.0)
-
-
 def _ycbcr_matrix(like: Tensor) -> tuple[Tensor, Tensor]:
-    matrix = torch.tensor(_RGB_TO_YCBCR, dtype=torch.float64) / 255
-    offset = torch.tensor(_OFFSET, dtype=torch.float64) / 255
+    matrix = torch.tensor(RGB_TO_YCBCR, dtype=torch.float64)
+    offset = torch.tensor(OFFSET, dtype=torch.float64) / 255
     return matrix, offset.to(like).view(3, 1, 1)
 
 
@@ -124,8 +123,27 @@ class PreUpsample(Wrapper):
     def reconstruct_radius(self) -> int | None:
         return None
 
-    def stages(self) -> list[Stage]:
-        return [Stage(self.features, None)]
+    def stages(self, **condition: Tensor) -> list[Stage]:
+        return [Stage(partial(self.features, **condition), None)]
 
     def encode(self, lr: Tensor) -> Tensor:
         return bicubic(lr, self.scale)
+
+
+class Conditioned(Wrapper):
+    """A conditional network with one condition for good, (1, k) or maps: whoever knows only net(lr) can use it then."""
+
+    def __init__(self, inner: nn.Module, condition: Tensor) -> None:
+        super().__init__(inner)
+        self.condition = condition
+        if hasattr(inner, "scale"):
+            self.scale = inner.scale
+
+    def stages(self) -> list[Stage]:
+        return self.inner.stages(condition=self.condition)
+
+    def features(self, lr: Tensor) -> Any:
+        return self.inner.features(lr, condition=self.condition)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return self.inner(lr, condition=self.condition)

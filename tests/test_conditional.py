@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lamscope.models.wrappers import Range
-from lamscope.zoo import build
+from lamscope.models.wrappers import Conditioned, Range
+from lamscope.types import Window
+from lamscope.zoo import attribute, build
 from oracle import model_config
 
 SMALL = {"sftmd": {"width": 8}, "sftgan": {"width": 8, "condition_width": 4}}
@@ -73,6 +74,46 @@ def test_wrappers_hand_the_condition_to_features(name):
     torch.testing.assert_close(net.reconstruct(features, lr), net(lr, condition=condition), rtol=0, atol=1e-14)
     nested = Range(Range(net.core, peak=1.0), peak=1.0)
     torch.testing.assert_close(nested(lr, condition=condition), net.core(lr, condition), rtol=0, atol=0)
+
+
+@each_form
+def test_a_conditioned_network_takes_an_image_alone(name):
+    net, lr = network(name), image(2)
+    condition = codes(net, 1)
+    conditioned = Conditioned(net, condition)
+    assert conditioned.core is net.core
+    assert conditioned.scale == 4
+    sr = net(lr, condition=condition)
+    assert torch.equal(conditioned(lr), sr)
+    torch.testing.assert_close(conditioned.reconstruct(conditioned.features(lr), lr), sr, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("form", ["vector", "map"])
+@each_form
+def test_attribution_sees_the_condition(name, form):
+    net, lr = network(name), image(size=(24, 20))
+    condition = codes(net, 1)
+    if form == "map":
+        noise = torch.rand(1, condition.shape[1], *(net.core.condition_stride * s for s in lr.shape[-2:]))
+        condition = condition[..., None, None] + noise.double()
+    conditioned = Conditioned(net, condition)
+    window = Window(y=40, x=32, size=8)
+    overrides = ["attribution.n_steps=3"]
+    mine = attribute(conditioned, lr[0], window=window, overrides=overrides)
+    whole = attribute(Whole(conditioned), lr[0], window=window, overrides=overrides)
+    torch.testing.assert_close(mine.map, whole.map, rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(mine.map, attribute(net, lr[0], window=window, overrides=overrides).map)
+
+
+class Whole(torch.nn.Module):
+    """The same network, run whole."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, lr):
+        return self.net(lr)
 
 
 @each_form

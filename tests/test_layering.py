@@ -28,7 +28,7 @@ SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics"
 STORE = ("store", "cellfile", "durable")
 WITHOUT_TORCH = (*STORE, "table", "statistics", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
-RESIZE = "lamscope.models.resize"
+SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
 
 # What a layer may import of ours, itself included. What is not here is the upper floor and may know all.
 ALLOWED = {
@@ -126,7 +126,7 @@ def test_the_walk_sees_the_house():
     # a walk that finds nothing would pass every other test here
     assert {"lamscope", "lamscope.config", "lamscope.attribution.lam", "lamscope.models.edsr"} <= MODULES.keys()
     assert {"torch", "lamscope.models.layers"} <= {i.module for i in IMPORTS["lamscope.models.edsr"]}
-    assert RESIZE in {i.module for name in MODULES if not in_models(name) for i in IMPORTS[name]}
+    assert {i.module for name in MODULES if not in_models(name) for i in IMPORTS[name]} >= SHARED
     assert any(i.lazy for i in IMPORTS["lamscope.cli"])
     assert all(i.typing for i in IMPORTS["lamscope.types"] if i.module == "torch")
 
@@ -145,13 +145,13 @@ def test_models_need_torch_only_and_know_nothing_of_the_bench():
     assert_none(wrong)
 
 
-def test_bench_knows_one_module_of_models():
+def test_bench_knows_two_modules_of_models():
     wrong = []
     for name in MODULES:
         if in_models(name):
             continue
         # networks arrive through _target_; training hands them to BasicSR through its one compat module
-        allowed = {RESIZE, "lamscope.models.basicsr"} if layer(name) == "training" else {RESIZE}
+        allowed = SHARED | ({"lamscope.models.basicsr"} if layer(name) == "training" else set())
         wrong += [
             explain(name, i, "networks arrive through _target_")
             for i in IMPORTS[name]

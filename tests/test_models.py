@@ -159,8 +159,8 @@ def test_gradient_reaches_every_parameter(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("carn", "dat_light", "ddbpn", "edsr", "fsrcnn", "hat", "lapsrn"),
-        *("pan", "rdn", "srdensenet", "srresnet", "swinir", "swinir_light"),
+        *("carn", "csnln", "dat_light", "ddbpn", "drln", "edsr", "fsrcnn", "hat", "lapsrn"),
+        *("pan", "rdn", "rnan", "san", "sftgan", "sftmd", "srdensenet", "srresnet", "swinir", "swinir_light"),
     ],
 )
 def test_undefined_scale_is_refused(name):

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..types import UserError, Window
+from lamscope.models.colour import LUMA
 
-LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # ITU-R BT.601, as MATLAB's rgb2ycbcr
+from ..types import UserError, Window
 
 
 class Detector(Protocol):

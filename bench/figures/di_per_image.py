@@ -29,7 +29,7 @@ def draw(
     table = di_by_image(records)
     looks = style.looks(families(records))
     handles = _handles(looks, table)
-    room = (width if ax is None else ax.bbox.width / ax.get_figure(root=True).dpi) - 0.5
+    room = (width if ax is None else ax.bbox.width / style.page(ax).dpi) - 0.5
     columns = style.legend_columns([str(h.get_label()) for h in handles], room, handle=0.34)
     if ax is None:
         legend_rows = -(-len(handles) // columns)

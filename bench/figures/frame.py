@@ -16,13 +16,13 @@ def di_by_image(records: pd.DataFrame) -> pd.DataFrame:
     networks, smallest first. NaN where a network lacks a valid number for one of the image's windows, so that no two
     numbers of a row are means over different windows. Raises UserError for mixed settings and when nothing is valid.
     """
-    rows = records[records["status"] != "failed"]
+    rows = records.loc[records["status"] != "failed"]
     for column, what in ONE_OF.items():
         if rows[column].nunique() > 1:
             values = ", ".join(sorted(map(str, rows[column].unique()))[:4])
             raise UserError(f"Results with different {what} ({column} {values}) cannot share one figure.")
     place = ["index", "image", "window_y", "window_x"]
-    twice = rows[rows.duplicated(["model", *place])]
+    twice = rows.loc[rows.duplicated(["model", *place]).to_numpy()]
     if len(twice):
         raise UserError(f"Several runs of {twice['model'].iloc[0]} cover the same images; choose one of them.")
     if not (rows["status"] == "ok").any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,11 +30,11 @@ def beside(
     thin line to its point.
     """
     texts = [look.label for look in looks]
-    unit = ax.get_figure(root=True).dpi / 72  # pixels per point
+    unit = style.page(ax).dpi / 72  # pixels per point
     points = ax.transData.transform(np.asarray(xy, dtype=float).reshape(-1, 2))
     height = style.SMALL * 1.25 * unit
     widths = [style.text_width(t, style.SMALL) * 72 * unit + 2.5 * unit for t in texts]
-    frame = ax.bbox.extents
+    frame = np.array(ax.bbox.extents)
     dots = np.column_stack([points - 2.6 * unit, points + 2.6 * unit])
     fixed = np.concatenate([dots, np.asarray(avoid, dtype=float).reshape(-1, 4)])
     places = [_places(p, w, height, unit) for p, w in zip(points, widths, strict=True)]
@@ -86,18 +87,18 @@ def _overlap(places: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray
     return x.clip(0) * y.clip(0)
 
 
-def _crossed(places: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _crossed(places: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[Any]:
     """Which boxes (m, 4) a densely sampled path (n, 2) runs through."""
     inside = (path[None] >= places[:, None, :2]) & (path[None] <= places[:, None, 2:])
-    return inside.all(axis=2).any(axis=1)
+    return np.any(inside.all(axis=2), axis=1)
 
 
-def _passes(point: NDArray[np.float64], places: NDArray[np.float64], dots: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _passes(point: NDArray[np.float64], places: NDArray[np.float64], dots: NDArray[np.float64]) -> NDArray[Any]:
     """Which places (m, 4) could be joined to their point only across one of the dots (n, 4)."""
     ends = np.clip(point, places[:, :2], places[:, 2:])
     on_way = point + np.linspace(0, 1, 9)[:, None, None] * (ends - point)  # (9, m, 2)
     inside = (on_way[:, :, None] >= dots[:, :2]) & (on_way[:, :, None] <= dots[:, 2:])
-    return inside.all(axis=3).any(axis=(0, 2))
+    return np.any(inside.all(axis=3), axis=(0, 2))
 
 
 def _write(ax: Axes, point: NDArray[np.float64], box: NDArray[np.float64], look: style.Look, unit: float) -> Annotation:
@@ -108,7 +109,7 @@ def _write(ax: Axes, point: NDArray[np.float64], box: NDArray[np.float64], look:
     if reach > 6:
         line["relpos"] = tuple(np.clip((point - box[:2]) / (box[2:] - box[:2]), 0, 1))
     annotation = ax.annotate(
-        look.label, ax.transData.inverted().transform(point), tuple(offset), "data", "offset points",
+        look.label, tuple(ax.transData.inverted().transform(point)), tuple(offset), "data", "offset points",
         fontsize=style.SMALL, color=look.ink, ha="center", va="center", arrowprops=line if reach > 6 else None,
         zorder=5, annotation_clip=False,
     )  # fmt: skip

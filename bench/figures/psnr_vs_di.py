@@ -49,7 +49,7 @@ def draw(
             ax.plot(x, y, look.marker, color=look.colour, ms=5 * look.size, mec="white", mew=0.4, zorder=4)
         _family_legend(ax, set(table["family"]))
         _second_axis(ax)
-        ax.get_figure(root=True).draw_without_rendering()  # the layout settles, so that labels know their pixels
+        style.page(ax).draw_without_rendering()  # the layout settles, so that labels know their pixels
         n_all = records.loc[records["status"] != "failed", "index"].nunique()
         corner = _say(ax, _summary(xy, int(table["n_images"].iloc[0]), n_all), xy)
         labels.beside(ax, xy, [looks[name] for name in table["model"]], [corner], line)
@@ -87,7 +87,7 @@ def _family_legend(ax: Axes, present: set[str]) -> None:
         Line2D([], [], ls="", marker="o", ms=4, mew=0, color=style.FAMILY_COLOURS.get(f, style.OTHER_FAMILY), label=f)
         for f in names
     ]
-    room = ax.get_figure(root=True).get_figwidth() - 0.5
+    room = style.page(ax).get_figwidth() - 0.5
     ax.legend(
         handles=handles, ncols=style.legend_columns(names, room, handle=0.25), loc="lower left",
         bbox_to_anchor=(0, 1.12), borderaxespad=0, handlelength=0.8, handletextpad=0.3, columnspacing=0.9,
@@ -121,7 +121,7 @@ def _summary(xy: np.ndarray, n_images: int, n_all: int) -> list[str]:
 
 def _say(ax: Axes, lines: list[str], xy: np.ndarray) -> tuple[float, float, float, float]:
     """Lines of text in the corner with the fewest points near it; returns the box they fill, in pixels."""
-    unit = ax.get_figure(root=True).dpi / 72
+    unit = style.page(ax).dpi / 72
     width = max(style.text_width(t, style.SMALL) for t in lines) * 72 * unit
     height = len(lines) * style.SMALL * 1.3 * unit
     left, bottom, right, top = ax.bbox.extents

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -61,7 +62,7 @@ _ACRONYMS = frozenset(
     ]
 )  # fmt: skip
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same glyphs on every machine
     "font.size": TEXT,
     "axes.labelsize": TEXT,
@@ -112,8 +113,8 @@ class Look:
 
     @property
     def ink(self) -> str:
-        rgb = 0.55 * np.array(to_rgb(self.colour)) + 0.45 * np.array(to_rgb("#101010"))
-        return to_hex(rgb)
+        red, green, blue = (0.55 * part + 0.03 for part in to_rgb(self.colour))
+        return to_hex((red, green, blue))
 
 
 @contextmanager
@@ -131,6 +132,13 @@ def new_axes(width: float, height: float) -> Axes:
         fig = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(fig)
         return fig.add_subplot()
+
+
+def page(ax: Axes) -> Figure:
+    """The figure that axes are on."""
+    fig = ax.get_figure(root=True)
+    assert fig is not None
+    return fig
 
 
 def label(name: str) -> str:
@@ -168,10 +176,11 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def legend_columns(labels: list[str], room: float, handle: float = 0.3) -> int:
-    """The most legend columns whose texts fit into `room` inches; handle: inches for the symbol and gaps of each."""
-    for columns in range(len(labels), 1, -1):
-        rows, extra = divmod(len(labels), columns)  # matplotlib fills column by column, the first ones one longer
-        heights = [rows + (i < extra) for i in range(columns)]
+    """Legend columns, for as few rows as fit into `room` inches. handle: inches for the symbol and gaps of a column."""
+    for rows in range(1, len(labels)):
+        columns = -(-len(labels) // rows)
+        least, longer = divmod(len(labels), columns)  # matplotlib fills column by column, the first ones one longer
+        heights = [least + (i < longer) for i in range(columns)]
         ends = np.cumsum(heights)
         widths = [max(text_width(t, SMALL) for t in labels[e - h : e]) for e, h in zip(ends, heights, strict=True)]
         if sum(widths) + columns * handle <= room:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
+from lamscope.models.colour import LUMA, OFFSET
+
 from ..types import Window
 from .arrays import as_float64
 
-LUMA = np.array([65.481, 128.553, 24.966]) / 255
 SSIM_SIZE, SSIM_SIGMA = 11, 1.5
 
 Image = NDArray[np.uint8]
@@ -37,7 +38,7 @@ def to_image(sr: Any) -> Image:
 
 def luminance(image: Image, rounded: bool = False) -> NDArray[np.float64]:
     """(h, w, 3) uint8 → Y (h, w) in [16, 235]. rounded: to whole numbers, as rgb2ycbcr on a uint8 image in MATLAB."""
-    y = image.astype(np.float64) @ LUMA + 16
+    y = image.astype(np.float64) @ np.array(LUMA) + OFFSET[0]
     return np.floor(y + 0.5) if rounded else y
 
 

@@ -33,14 +33,15 @@ def choose(records: pd.DataFrame, models: Sequence[str], n: int) -> list[Place]:
 
     Of an image with several windows, the one with the largest DI. Fewer if there are fewer.
     """
-    good = records[(records["status"] == "ok") & records["model"].isin(models)]
+    good = records.loc[(records["status"] == "ok") & records["model"].isin(models)]
     table = good.pivot_table(index=PLACE, columns="model", values="di").dropna()
     highest = table.reindex(columns=models).max(axis=1).sort_values(kind="stable")
-    highest = highest[~highest.index.get_level_values("image").duplicated(keep="last")]
+    highest = highest.loc[~highest.index.get_level_values("image").duplicated(keep="last")]
     picked = np.unique(np.linspace(0, len(highest) - 1, min(n, len(highest))).round().astype(int))
     places = []
-    for key in highest.index[picked]:
-        rows = good[(good[PLACE] == list(key)).all(axis=1)].set_index("model").loc[list(models)].reset_index()
+    for key in highest.index[picked].to_list():
+        here = (good[PLACE] == list(key)).all(axis=1)
+        rows = good.loc[here].set_index("model").loc[list(models)].reset_index()
         places.append(Place(str(key[PLACE.index("image")]), rows))
     return places
 

@@ -1,0 +1,53 @@
+"""The cone: what a window does not see is not computed, for every network of the zoo, and nothing changes."""
+
+import pytest
+import torch
+from test_models import each_model, small_net
+
+from lamscope.attribution.detectors import GradientMagnitude
+from lamscope.attribution.engine import Region, evaluate, window_reconstruction
+from lamscope.types import Window
+from lamscope.zoo import load_model
+
+DETECTOR = GradientMagnitude("rgb", "safe")
+
+
+class Whole(torch.nn.Module):
+    """The same network without the parts that let the engine crop."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, lr):
+        return self.net(lr)
+
+
+@each_model
+def test_cone_equals_the_whole(name):
+    net = small_net(name)
+    lr = torch.rand(1, 3, 34, 29, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for window in (Window(0, 0, 8), Window(60, 50, 16), Window(4 * 34 - 17, 4 * 29 - 17, 16)):
+        cone = evaluate(net, lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
+        whole = evaluate(Whole(net), lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
+        assert cone.scores.item() == pytest.approx(whole.scores.item(), rel=1e-10)
+        assert (cone.gradients - whole.gradients).norm() <= 1e-10 * whole.gradients.norm()
+
+
+def test_a_local_network_costs_what_the_window_needs(monkeypatch):
+    net = load_model("fsrcnn", weights=None, device="cpu")
+    seen = []
+    net.core.first_part.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[-2:]))
+    sr, place = window_reconstruction(net, torch.rand(1, 3, 256, 256), Window(500, 500, 16), DETECTOR, 4)
+    assert max(seen[0]) < 24 and max(sr.shape[-2:]) < 40
+    assert place.y + place.size < sr.shape[-2]
+
+
+def test_regions_stop_at_the_border():
+    whole = Region(0, 10, 0, 12)
+    region = Region(1, 3, 10, 12).grown(2, whole)
+    assert region == Region(0, 5, 8, 12) and region.grown(None, whole) == whole
+    image = torch.arange(120.0).view(1, 1, 10, 12)
+    assert torch.equal(Region(2, 4, 9, 11).cut(region.cut(image, whole), region), image[..., 2:4, 9:11])
+    doubled = image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.equal(region.cut(doubled, whole, (2,)), doubled[..., 0:10, 16:24])
