@@ -39,7 +39,7 @@ def print_weights(config: Config) -> None:
     console.print(table)
     for name, facts in provenance.items():
         console.print(f"\n[bold]{name}[/bold]")
-        for key, value in facts.items():
+        for key, value in sorted(facts.items()):
             console.print(f"  {key}: {_short(value)}", soft_wrap=True, highlight=False, markup=False)
 
 

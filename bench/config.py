@@ -138,15 +138,20 @@ def compose(overrides: list[str] | None = None) -> Config:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     register_schema()
+    outer = GlobalHydra.instance()
+    running, outer.hydra = outer.hydra, None  # the caller may be a Hydra application itself, ours or another
     try:
         with initialize_config_module("lamscope.conf", version_base="1.3"):
             return to_config(hydra_compose("config", overrides=overrides or []))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def to_config(node: Any) -> Config:

@@ -26,7 +26,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, slice_size: int | None, ov
     def attend_slice(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return scores_times_value(query, key, value)
-        output = checkpoint(scores_times_value, query, key, value, use_reentrant=False)
+        output = checkpoint(scores_times_value, query, key, value, use_reentrant=False, preserve_rng_state=False)
         assert isinstance(output, Tensor)
         return output
 

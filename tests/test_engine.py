@@ -26,8 +26,10 @@ class Whole(torch.nn.Module):
 @each_model
 def test_cone_equals_the_whole(name):
     net = small_net(name)
-    lr = torch.rand(1, 3, 34, 29, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for window in (Window(0, 0, 8), Window(60, 50, 16), Window(4 * 34 - 17, 4 * 29 - 17, 16)):
+    if net.reconstruct_radius is None:
+        pytest.skip("runs whole")
+    lr = torch.rand(1, 3, 26, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for window in (Window(0, 0, 8), Window(4 * 26 - 33, 4 * 21 - 17, 16)):
         cone = evaluate(net, lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
         whole = evaluate(Whole(net), lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
         assert cone.scores.item() == pytest.approx(whole.scores.item(), rel=1e-10)

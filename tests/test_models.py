@@ -115,6 +115,14 @@ def test_smallest_image(name):
         assert net(image((config.min_size, config.min_size))).isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["csnln", "rnan", "san"])
+def test_one_pixel_less_is_refused(name):
+    config = small_config(name)
+    net = build(config).double().eval()
+    with pytest.raises(ValueError, match=f"needs? at least {config.min_size}×{config.min_size}"):
+        net(image((config.min_size - 1, config.min_size)))
+
+
 @each_model
 @pytest.mark.parametrize("scale", SCALES)
 def test_windowed_reconstruct_is_exact(name, scale):

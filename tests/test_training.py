@@ -290,6 +290,7 @@ def test_a_run_is_finished_once_exported_with_its_origin_and_never_mixed(photo_f
     assert said["dataset"] == "photos" and len(said["dataset_sha256"]) == 64
     assert said["validation_psnr_y"] == curve(run)[-1][3]
     assert json.loads(said["net"])["net"]["width"] == 4
+    assert (run / "tiny.safetensors").stat().st_mode == (run / "curve.csv").stat().st_mode
     assert str(tmp_path) not in json.dumps(said)  # no private paths in a file that is shipped
     half = weights.read(export(run, tmp_path / "half.safetensors", half=True))
     full = weights.read(run / "tiny.safetensors")

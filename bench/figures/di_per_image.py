@@ -89,7 +89,7 @@ def _axes(ax: Axes, rank: np.ndarray, table: pd.DataFrame, log: bool) -> None:
     else:
         ax.set_ylim(bottom=0)
     if len(rank) <= NAMED:
-        names = [n if len(n) <= 16 else n[:15] + "…" for n in map(str, table.index)]
+        names = [n if len(n) <= 18 else f"{n[:9]}…{n[-8:]}" for n in map(str, table.index)]
         ax.set_xticks(rank, names, rotation=35, ha="right", rotation_mode="anchor")
         ax.set_xlabel("Image, ordered by the maximum over networks")
     else:

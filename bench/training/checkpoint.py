@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .. import weights as weight_files
 from .. import zoo
@@ -65,7 +65,7 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
     metadata["start"] = json.dumps(start)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as partial:
-        save_file(state, partial, metadata)
+        partial.write_bytes(save(state, metadata))  # safetensors' own save_file makes it readable by its owner only
     return out
 
 
