@@ -22,13 +22,23 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "device_type": device.type,
         "precision": precision,
         "threads": torch.get_num_threads(),
         "host": platform.node(),
         "platform": platform.platform(),
     }
+
+
+def _processor() -> str:
+    """The processor's name; Linux says it only here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def commit() -> str | None:

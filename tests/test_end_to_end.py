@@ -11,7 +11,7 @@ import pytest
 from test_cli import save_image
 
 from lamscope import read_records
-from lamscope.store import differences
+from lamscope.agreement import differences
 
 COMMAND = [sys.executable, "-m", "lamscope"]
 

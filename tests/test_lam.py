@@ -161,7 +161,9 @@ def test_impossible_rules_are_refused(lam, change):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", ["fsrcnn", "edsr_baseline", "imdn"])
+@pytest.mark.parametrize(
+    "name", ["fsrcnn", *(pytest.param(n, marks=pytest.mark.slow) for n in ("edsr_baseline", "imdn", "san"))]
+)
 def test_deterministic_networks_give_the_reference_maps(shared, paper, name):
     golden = np.load(shared / "oracle" / "open" / f"{name}_lam.npz")
     config = compose([f"model={name}"]).model

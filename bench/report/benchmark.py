@@ -5,31 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from rich import box
-from rich.table import Table
 
 from ..durable import replacing
 from .terminal import terminal
 
 
 def publish(frame: pd.DataFrame, title: str, stem: Path, command: str, digits: int = 3) -> list[Path]:
-    """Print the frame; write <stem>.csv (all digits) and <stem>.md (significant digits as given); returns both."""
-    shown = frame.map(lambda value: f"{value:#.{digits}g}" if isinstance(value, float) else str(value))
-    shown = shown.where(frame.notna(), "–")
-    table = Table(box=box.MARKDOWN)
-    for name in shown:
-        table.add_column(str(name).replace("_", " "), justify="left" if frame[name].dtype == object else "right")
-    for row in shown.itertuples(index=False):
-        table.add_row(*row)
-    console = terminal()
-    console.print(f"{title}\n", soft_wrap=True)
-    console.print(table)
-    lines = ["| " + " | ".join(str(c).replace("_", " ") for c in shown) + " |", "|" + " --: |" * shown.shape[1]]
-    lines += ["| " + " | ".join(row) + " |" for row in shown.itertuples(index=False)]
-    text = "\n".join([f"# {title}", "", f"`{command}`", "", *lines, ""])
+    """Print the frame; write <stem>.csv (all digits) and <stem>.md (so many significant ones); returns both paths."""
+    table = markdown_table(frame, digits)
+    terminal().print(f"{title}\n\n{table}\n", markup=False, soft_wrap=True)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    written = [stem.with_suffix(".csv"), stem.with_suffix(".md")]
-    for path, content in zip(written, (frame.to_csv(index=False), text), strict=True):
+    contents = {".csv": frame.to_csv(index=False), ".md": f"# {title}\n\n`{command}`\n\n{table}\n"}
+    written = []
+    for suffix, content in contents.items():
+        path = stem.with_suffix(suffix)
         with replacing(path) as part:
             part.write_text(content, encoding="utf-8")
+        written.append(path)
     return written
+
+
+def markdown_table(frame: pd.DataFrame, digits: int = 3) -> str:
+    """A Markdown table: numbers to the right, underscores as spaces, – for what is missing."""
+    shown = frame.map(lambda value: f"{value:#.{digits}g}".rstrip(".") if isinstance(value, float) else str(value))
+    shown = shown.where(frame.notna(), "–")
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    rows = [[str(name).replace("_", " ") for name in shown], [" --: " if n else " :-- " for n in numeric]]
+    rows += [[f" {cell} " for cell in row] for row in shown.itertuples(index=False)]
+    rows[0] = [f" {name} " for name in rows[0]]
+    return "\n".join("|" + "|".join(row) + "|" for row in rows)
