@@ -19,7 +19,7 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def bicubic_matrix(n_in: int, n_out: int, scale: float) -> Tensor:
     """The (n_out, n_in) float64 matrix of MATLAB's bicubic along one axis. scale = output / input size."""
     stretch = min(scale, 1.0)
