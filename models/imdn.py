@@ -57,20 +57,18 @@ class DistillationBlock(nn.Module):
         return x + self.c5(self.cca(torch.cat([d1, d2, d3, d4], 1)))
 
 
-class IMDN(SuperResolver):
-    """RGB in [0, 1]. Any scale. width: a multiple of 16."""
+class DistillationNetwork(SuperResolver):
+    """What IMDN and RFDN share: blocks in a row, all of whose outputs are fused. blocks: official name → block."""
 
     reconstruct_radius = 1  # one 3×3 convolution at LR, then pixel shuffle
 
-    def __init__(self, *, scale: int, n_blocks: int, width: int) -> None:
+    def __init__(self, scale: int, width: int, blocks: dict[str, nn.Module]) -> None:
         super().__init__()
-        if width % 16:
-            raise ValueError(f"IMDN needs a width that 16 divides, and {width} is none.")
         self.fea_conv = conv(3, width, 3)
-        self.block_names = [f"IMDB{i + 1}" for i in range(n_blocks)]
-        for name in self.block_names:
-            self.add_module(name, DistillationBlock(width))
-        self.c = nn.Sequential(conv(n_blocks * width, width, 1), nn.LeakyReLU(SLOPE, inplace=True))
+        self.block_names = list(blocks)
+        for name, block in blocks.items():
+            self.add_module(name, block)
+        self.c = nn.Sequential(conv(len(blocks) * width, width, 1), nn.LeakyReLU(SLOPE, inplace=True))
         self.LR_conv = conv(width, width, 3)
         self.upsampler = shuffle_once(scale, width, 3)
 
@@ -91,3 +89,12 @@ class IMDN(SuperResolver):
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.upsampler(features)
+
+
+class IMDN(DistillationNetwork):
+    """RGB in [0, 1]. Any scale. width: a multiple of 16."""
+
+    def __init__(self, *, scale: int, n_blocks: int, width: int) -> None:
+        if width % 16:
+            raise ValueError(f"IMDN needs a width that 16 divides, and {width} is none.")
+        super().__init__(scale, width, {f"IMDB{i + 1}": DistillationBlock(width) for i in range(n_blocks)})

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d
 
-from .layers import Stage, SuperResolver, conv, shuffle_once
-
-SLOPE = 0.05
+from .imdn import SLOPE, DistillationNetwork
+from .layers import conv
 
 
 class SpatialAttention(nn.Module):
@@ -63,35 +62,8 @@ class DistillationBlock(nn.Module):
         return self.esa(self.c5(torch.cat(distilled, 1)))
 
 
-class RFDN(SuperResolver):
+class RFDN(DistillationNetwork):
     """RGB in 0..255, no mean shift. Any scale. Needs at least 15×15 pixels."""
 
-    reconstruct_radius = 1  # one 3×3 convolution at LR, then pixel shuffle
-
     def __init__(self, *, scale: int, n_blocks: int, width: int) -> None:
-        super().__init__()
-        self.fea_conv = conv(3, width, 3)
-        self.block_names = [f"B{i + 1}" for i in range(n_blocks)]
-        for name in self.block_names:
-            self.add_module(name, DistillationBlock(width))
-        self.c = nn.Sequential(conv(n_blocks * width, width, 1), nn.LeakyReLU(SLOPE, inplace=True))
-        self.LR_conv = conv(width, width, 3)
-        self.upsampler = shuffle_once(scale, width, 3)
-
-    def stages(self) -> list[Stage]:
-        return [Stage(self._distil, None), Stage(self._fuse, 1)]
-
-    def _distil(self, lr: Tensor) -> tuple[Tensor, Tensor]:
-        x = shallow = self.fea_conv(lr)
-        outputs = []
-        for name in self.block_names:
-            x = self.get_submodule(name)(x)
-            outputs.append(x)
-        return shallow, torch.cat(outputs, 1)
-
-    def _fuse(self, state: tuple[Tensor, Tensor]) -> Tensor:
-        shallow, outputs = state
-        return shallow + self.LR_conv(self.c(outputs))
-
-    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        return self.upsampler(features)
+        super().__init__(scale, width, {f"B{i + 1}": DistillationBlock(width) for i in range(n_blocks)})

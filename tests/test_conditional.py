@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_engine import Whole
 
 from lamscope.models.wrappers import Conditioned, Range
 from lamscope.types import Window
@@ -103,17 +104,6 @@ def test_attribution_sees_the_condition(name, form):
     whole = attribute(Whole(conditioned), lr[0], window=window, overrides=overrides)
     torch.testing.assert_close(mine.map, whole.map, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(mine.map, attribute(net, lr[0], window=window, overrides=overrides).map)
-
-
-class Whole(torch.nn.Module):
-    """The same network, run whole."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, lr):
-        return self.net(lr)
 
 
 @each_form
