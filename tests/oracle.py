@@ -83,7 +83,19 @@ SIZES = {
 }
 BRIDGED = {"swinir", "swinir_light"}  # built from BasicSR's blocks
 UNIT_RANGE = {"nlrn"}  # whose reference numbers were made at 0..1, though it is for 0..255
-SLOW = {"csnln", "drln", "hat", "nlrn", "san", "swinir"}  # at full size, as the reference numbers need it
+SLOW = {
+    "csnln",
+    "ddbpn",
+    "drln",
+    "edsr",
+    "hat",
+    "nlrn",
+    "rdn",
+    "rrdbnet",
+    "san",
+    "srdensenet",
+    "swinir",
+}  # at full size, as the reference numbers need it
 
 
 def model_config(name: str, **overrides: Any) -> ModelConfig:

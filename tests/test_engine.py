@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_models import each_model, small_net
+from test_models import registered, small_net
 
 from lamscope.attribution.detectors import GradientMagnitude
 from lamscope.attribution.engine import Region, evaluate, window_reconstruction
@@ -23,7 +23,10 @@ class Whole(torch.nn.Module):
         return self.net(lr)
 
 
-@each_model
+HEAVY = {"csnln", "swinir", "swinir_light"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in registered()])
 def test_cone_equals_the_whole(name):
     net = small_net(name)
     if net.reconstruct_radius is None:

@@ -246,6 +246,7 @@ def curve(run: Path) -> list[tuple[str, str, str, str]]:
 
 
 @needs_basicsr
+@pytest.mark.slow
 def test_a_killed_training_continues_to_the_same_weights(photo_folder: Path, tmp_path: Path):
     arguments = settings(photo_folder, tmp_path / "killed")
     process = subprocess.Popen([sys.executable, "-c", DAWDLE, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"})
