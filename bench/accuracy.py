@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 
 from .attribution.lam import PathAttribution
 from .config import Config, compose, instantiate
 from .metrics.concentration import diffusion_index
 from .progress import track
 from .report.benchmark import publish
+from .runner import lr_tensor
 from .zoo import load, prepare, weight_folders
 
 LIMIT_STEPS = 400
@@ -32,7 +31,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
     rows = []
     samples = dataset.samples(config.model.scale)
     for sample in track(samples, len(dataset), 0, f"accuracy of {config.model.name}", config.machine.progress):
-        lr = torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
+        lr = lr_tensor(sample, device, dtype)
         for window in sample.windows:
             limit = replace(lam, n_steps=LIMIT_STEPS, rtol=None)(net, lr, window).map
             row: dict[str, Any] = {"model": config.model.name, "image": sample.name, "di": diffusion_index(limit)}

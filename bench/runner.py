@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import store
 from .config import Config, instantiate
@@ -80,7 +80,7 @@ def attribute_sample(
     net: nn.Module, sample: Sample, method: Any, chunk: int | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Super-resolve one image and explain its windows: the tensors to store, and one row per window."""
-    lr = torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
+    lr = lr_tensor(sample, device, dtype)
     with torch.no_grad():
         reconstructed = net(lr[None])[0]
     finite = bool(reconstructed.isfinite().all())  # otherwise the row's status is nan, and so is every score
@@ -110,6 +110,11 @@ def attribute_sample(
             }
         )
     return {"hr": sample.hr, "lr": sample.lr, "sr": sr, "map": np.stack(maps)}, rows
+
+
+def lr_tensor(sample: Sample, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The LR image as a network takes it: (3, h, w) RGB in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
 
 
 def _values(found: Attribution, attribution_map: np.ndarray) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from .config import Config, compose, instantiate
 from .environment import describe
 from .metrics.concentration import diffusion_index
 from .report.benchmark import publish
+from .runner import lr_tensor
 from .types import UserError, Window
 from .zoo import load, prepare, weight_folders
 
@@ -43,7 +43,7 @@ def measure(config: Config) -> dict[str, Any]:
         trained = False
         net, _ = load(replace(config.model, weights=None), [], device, dtype)
     sample = next(instantiate(config.dataset).samples(config.model.scale))
-    lr = torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
+    lr = lr_tensor(sample, device, dtype)
     window = sample.windows[0]
     lam: PathAttribution = instantiate(config.attribution)
     paper: PathAttribution = instantiate(compose(["attribution=lam_paper"]).attribution)

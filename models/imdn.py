@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from .layers import Stage, SuperResolver, conv, shuffle_once
+from .layers import Stage, SuperResolver, channel_weights, conv, shuffle_once
 
 SLOPE = 0.05
 
@@ -23,10 +23,7 @@ class ContrastAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        hidden = width // 16
-        self.conv_du = nn.Sequential(
-            conv(width, hidden, 1), nn.ReLU(inplace=True), conv(hidden, width, 1), nn.Sigmoid()
-        )
+        self.conv_du = channel_weights(width, width // 16)
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((2, 3), keepdim=True)

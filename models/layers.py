@@ -52,6 +52,11 @@ class SuperResolver(nn.Module):
         return self.reconstruct(self.features(lr), lr)
 
 
+def channel_weights(width: int, hidden: int) -> nn.Sequential:
+    """Channel attention's two layers: one statistic per channel → one weight in (0, 1) per channel."""
+    return nn.Sequential(conv(width, hidden, 1), nn.ReLU(inplace=True), conv(hidden, width, 1), nn.Sigmoid())
+
+
 def long_skip(head: nn.Module, blocks: Sequence[nn.Module], last: nn.Module, radius: int) -> list[Stage]:
     """x = head(lr), then x + last(blocks(x)): a residual body. head and last are 3×3; radius: of one block."""
 

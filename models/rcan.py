@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, shuffle_upsampler
+from .layers import MeanShift, SuperResolver, channel_weights, conv, shuffle_upsampler
 
 
 class ChannelAttention(nn.Module):
@@ -16,10 +16,7 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
-        hidden = width // reduction
-        self.conv_du = nn.Sequential(
-            conv(width, hidden, 1), nn.ReLU(inplace=True), conv(hidden, width, 1), nn.Sigmoid()
-        )
+        self.conv_du = channel_weights(width, width // reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(x.mean((2, 3), keepdim=True))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import attend, flatten_positions
-from .layers import MeanShift, SuperResolver, conv, require_size, shuffle_upsampler
+from .layers import MeanShift, SuperResolver, channel_weights, conv, require_size, shuffle_upsampler
 
 N_ITERATIONS = 5  # of the square root: few enough that their number is part of the network
 COVARIANCE_SIDE = 1000  # of larger images the centre alone is pooled
@@ -44,10 +44,7 @@ class SecondOrderAttention(nn.Module):
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
-        hidden = width // reduction
-        self.conv_du = nn.Sequential(
-            conv(width, hidden, 1), nn.ReLU(inplace=True), conv(hidden, width, 1), nn.Sigmoid()
-        )
+        self.conv_du = channel_weights(width, width // reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(square_root(covariance(x)).mean(1)[..., None, None])
