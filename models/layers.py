@@ -17,13 +17,15 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of `features`, from state to state: a tensor or a tuple of tensors at LR resolution.
+    """A step of `features`, from state to state: a tensor or a tuple of tensors.
 
-    radius: how many LR pixels around a pixel the step looks at; None: at the whole image.
+    radius: how many LR pixels around a pixel the step looks at; None: at the whole image. strides: pixels per LR pixel
+    of each tensor that comes out; None: all are at LR resolution.
     """
 
     run: Callable[[Any], Any]
     radius: int | None
+    strides: tuple[int, ...] | None = None
 
 
 class SuperResolver(nn.Module):

@@ -27,6 +27,8 @@ class Stage(Protocol):
     def run(self) -> Callable[[Any], Any]: ...
     @property
     def radius(self) -> int | None: ...
+    @property
+    def strides(self) -> tuple[int, ...] | None: ...
 
 
 @contextmanager
@@ -86,17 +88,24 @@ class Region(NamedTuple):
         return Region(top, bottom, max(self.left - radius, 0), min(self.right + radius, whole.right))
 
     def cut(self, tensors: Any, inside: Region, strides: tuple[int, ...] | None = None) -> Any:
-        """This part of tensors that cover `inside`, with so many pixels per LR pixel."""
+        """This part of tensors that cover `inside`, with so many pixels per LR pixel (None: one).
+
+        A tensor may go on beyond `inside` at the right and below, where a network has padded the image: a part that
+        ends where `inside` ends has that too.
+        """
         if isinstance(tensors, Tensor):
             return self.cut((tensors,), inside, strides)[0]
-        rows, columns = (
-            (self.top - inside.top, self.bottom - inside.top),
-            (self.left - inside.left, self.right - inside.left),
-        )
+        top, left = self.top - inside.top, self.left - inside.left
+        height = None if self.bottom == inside.bottom else self.bottom - self.top
+        width = None if self.right == inside.right else self.right - self.left
         return tuple(
-            x[..., s * rows[0] : s * rows[1], s * columns[0] : s * columns[1]]
+            x[..., _part(s * top, s, height), _part(s * left, s, width)]
             for x, s in zip(tensors, strides or (1,) * len(tensors), strict=True)
         )
+
+
+def _part(start: int, stride: int, length: int | None) -> slice:
+    return slice(start, None if length is None else start + stride * length)
 
 
 def window_reconstruction(
@@ -125,7 +134,7 @@ def window_reconstruction(
     for stage, need in zip(stages[:-1], needs[:-1], strict=True):
         state = stage.run(state)
         if need.area < WORTH_CUTTING * here.area:
-            state, here = need.cut(state, here), need
+            state, here = need.cut(state, here, stage.strides), need
     features = last.cut(stages[-1].run(state), here, tail.feature_strides)
     sr = tail.reconstruct(features, last.cut(lr, whole))
     return sr, Window(window.y - scale * last.top, window.x - scale * last.left, window.size)
