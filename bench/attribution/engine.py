@@ -1,34 +1,23 @@
-"""How a score and its gradient with respect to the LR image are computed, and nothing more than that.
+"""How scores and their gradients with respect to LR images are computed, and nothing more than that.
 
-Parameter gradients are never computed. Where the network offers `reconstruct` with a finite radius, only the window
-and its margin are reconstructed: bit for bit the same score, at a fraction of the tail's cost.
+Parameter gradients are never computed. Of the network only the cone of each window is run (`cone`), windows of one
+image share what they have in common, and points of many images go through it side by side, as many as fit (`memory`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..types import UserError, Window
+from .cone import Cone, Region, cone, run_shared, run_window
 from .detectors import Detector
-
-WORTH_CUTTING = 0.85  # a crop costs a copy, so it should save a sixth of the work
-
-
-class Stage(Protocol):
-    """A step of a network's features: state → state; radius None looks at the whole image."""
-
-    @property
-    def run(self) -> Callable[[Any], Any]: ...
-    @property
-    def radius(self) -> int | None: ...
-    @property
-    def strides(self) -> tuple[int, ...] | None: ...
+from .memory import Chunking
 
 
 @contextmanager
@@ -68,119 +57,111 @@ def check_window(window: Window, lr_size: tuple[int, int], scale: int, margin: i
         )
 
 
-class Region(NamedTuple):
-    """A rectangle of LR pixels: rows top … bottom − 1, columns left … right − 1."""
+@dataclass(frozen=True)
+class View:
+    """One window of images of one size, and the part of the network that it needs: None for all of it."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    window: Window
+    cone: Cone | None
+
+    def domain(self, lr: Tensor) -> Region:
+        """The part of the LR image that is computed on."""
+        return self.cone.domain if self.cone else Region(0, lr.shape[-2], 0, lr.shape[-1])
 
     @property
-    def area(self) -> int:
-        return (self.bottom - self.top) * (self.right - self.left)
+    def n_shared(self) -> int | None:
+        return None if self.cone is None else self.cone.n_shared
 
-    def grown(self, radius: int | None, whole: Region) -> Region:
-        """With a margin, within the image; the whole image for a radius of None."""
-        if radius is None:
-            return whole
-        top, bottom = max(self.top - radius, 0), min(self.bottom + radius, whole.bottom)
-        return Region(top, bottom, max(self.left - radius, 0), min(self.right + radius, whole.right))
-
-    def cut(self, tensors: Any, inside: Region, strides: tuple[int, ...] | None = None) -> Any:
-        """This part of tensors that cover `inside`, with so many pixels per LR pixel (None: one).
-
-        A tensor may go on beyond `inside` at the right and below, where a network has padded the image: a part that
-        ends where `inside` ends has that too.
-        """
-        if isinstance(tensors, Tensor):
-            return self.cut((tensors,), inside, strides)[0]
-        top, left = self.top - inside.top, self.left - inside.left
-        height = None if self.bottom == inside.bottom else self.bottom - self.top
-        width = None if self.right == inside.right else self.right - self.left
-        return tuple(
-            x[..., _part(s * top, s, height), _part(s * left, s, width)]
-            for x, s in zip(tensors, strides or (1,) * len(tensors), strict=True)
-        )
+    @property
+    def shape(self) -> Hashable:
+        return self.window if self.cone is None else self.cone.shape
 
 
-def _part(start: int, stride: int, length: int | None) -> slice:
-    return slice(start, None if length is None else start + stride * length)
+def view(net: nn.Module, lr: Tensor, window: Window, detector: Detector, scale: int) -> View:
+    """How a window of lr (3, h, w) is seen. Raises UserError when it does not fit."""
+    size = lr.shape[-2], lr.shape[-1]
+    check_window(window, size, scale, detector.margin)
+    return View(window, cone(net, size, window, detector, scale))
 
 
-def window_reconstruction(
-    net: nn.Module, lr: Tensor, window: Window, detector: Detector, scale: int
-) -> tuple[Tensor, Window]:
-    """The SR image where the detector looks, (n, 3, …), and the window's place in it.
+@dataclass(frozen=True)
+class Point:
+    """An image, (3, h, w) over the domain that its views have in common, and the views whose scores are wanted."""
 
-    Every stage computes only what the next one needs of it for the window. What a crop makes wrong at its edge is cut
-    away before it is used; at the image's own border the network pads as always. So nothing changes but the cost.
-    Networks without `reconstruct`, or whose tail must run whole, give the whole SR image.
-    """
-    radius = getattr(net, "reconstruct_radius", None)
-    if radius is None or detector.whole or not hasattr(net, "stages"):
-        return net(lr), window
-    tail: Any = net
-    whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
-    size = window.size + detector.margin
-    seen = Region(window.y // scale, -(-(window.y + size) // scale), window.x // scale, -(-(window.x + size) // scale))
-    last = seen.grown(radius, whole)
-    stages: Sequence[Stage] = tail.stages()
-    needs = [last]  # what each stage must get right, the first stage first
-    for stage in reversed(stages[1:]):
-        needs.insert(0, needs[0].grown(stage.radius, whole))
-    here = needs[0].grown(stages[0].radius, whole)
-    state = here.cut(lr, whole)
-    for stage, need in zip(stages[:-1], needs[:-1], strict=True):
-        state = stage.run(state)
-        if need.area < WORTH_CUTTING * here.area:
-            state, here = need.cut(state, here, stage.strides), need
-    features = last.cut(stages[-1].run(state), here, tail.feature_strides)
-    sr = tail.reconstruct(features, last.cut(lr, whole))
-    return sr, Window(window.y - scale * last.top, window.x - scale * last.left, window.size)
+    image: Tensor
+    views: tuple[View, ...]
+
+    @property
+    def kind(self) -> Hashable:
+        """Points of one kind can run side by side."""
+        return tuple(self.image.shape), self.views[0].n_shared, len(self.views)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """scores (n,), flat (n,) pixels under the root, gradients (n, 3, h, w) or None."""
+    """score and flat () of one view of a point; gradient (3, h, w): of the score, with respect to the point's image."""
 
-    scores: Tensor
+    score: Tensor
     flat: Tensor
-    gradients: Tensor | None
+    gradient: Tensor | None
 
 
 def evaluate(
-    net: nn.Module,
-    images: Tensor,
-    window: Window,
-    detector: Detector,
-    *,
-    scale: int,
-    chunk: int,
-    gradients: bool,
-) -> Evaluation:
-    """D(F(x)) for every x of images (n, 3, h, w), and ∂D/∂x if asked for, `chunk` images at a time."""
-    parts = [
-        _evaluate_chunk(net, x, window, detector, scale=scale, gradients=gradients) for x in images.split(max(chunk, 1))
-    ]
-    grads = [p.gradients for p in parts if p.gradients is not None]
-    return Evaluation(
-        torch.cat([p.scores for p in parts]),
-        torch.cat([p.flat for p in parts]),
-        torch.cat(grads) if gradients else None,
-    )
+    net: nn.Module, points: Sequence[Point], detector: Detector, chunking: Chunking, *, gradients: bool
+) -> list[list[Evaluation]]:
+    """D(F(x)) for every view of every point, and ∂D/∂x if asked for. The answers come in the order of the points."""
+    kinds: dict[Hashable, list[int]] = {}
+    for i, point in enumerate(points):
+        kinds.setdefault(point.kind, []).append(i)
+    found: dict[int, list[Evaluation]] = {}
+    layout = _layout(net, detector)
+    for members in kinds.values():
+        pixels = points[members[0]].image[0].numel()
+        parts = chunking.run(
+            lambda part: _evaluate(net, part, detector, layout, gradients), [points[i] for i in members], pixels
+        )
+        found |= zip(members, (answer for part in parts for answer in part), strict=True)
+    return [found[i] for i in range(len(points))]
 
 
-def _evaluate_chunk(
-    net: nn.Module, images: Tensor, window: Window, detector: Detector, *, scale: int, gradients: bool
-) -> Evaluation:
+def _evaluate(
+    net: nn.Module, points: Sequence[Point], detector: Detector, layout: torch.memory_format, gradients: bool
+) -> list[list[Evaluation]]:
+    """One pass of points of one kind."""
+    n_views = len(points[0].views)
+    answers: list[list[Evaluation]] = [[] for _ in points]
     with torch.set_grad_enabled(gradients):
-        layout = _layout(net, detector)
-        x = images.detach().contiguous(memory_format=layout).requires_grad_(gradients)
-        sr, place = window_reconstruction(net, x, window, detector, scale)
-        scores, flat = detector(sr, place)
-        grads = torch.autograd.grad(scores.sum(), x)[0] if gradients else None
-    return Evaluation(scores.detach(), flat, grads)
+        x = torch.stack([p.image for p in points]).detach().contiguous(memory_format=layout).requires_grad_(gradients)
+        n_shared = points[0].views[0].n_shared
+        state = net(x) if n_shared is None else run_shared(net, x, n_shared)
+        for k in range(n_views):
+            scores, flat = _look(net, x, state, [p.views[k] for p in points], detector)
+            grads = torch.autograd.grad(scores.sum(), x, retain_graph=k < n_views - 1)[0] if gradients else None
+            for i, answer in enumerate(answers):
+                answer.append(Evaluation(scores[i].detach(), flat[i], None if grads is None else grads[i]))
+    return answers
+
+
+def _look(net: nn.Module, x: Tensor, state: Any, views: Sequence[View], detector: Detector) -> tuple[Tensor, Tensor]:
+    """Scores and flat pixels, (n,) each, of one view per sample; views of equal shape run together."""
+    shapes: dict[Hashable, list[int]] = {}
+    for i, one in enumerate(views):
+        shapes.setdefault(one.shape, []).append(i)
+    scores, flat = [], []
+    for members in shapes.values():
+        part, images = (state, x) if len(members) == len(views) else (_rows(state, members), x[members])
+        cones = [c for i in members if (c := views[i].cone) is not None]
+        sr = run_window(net, cones, part, images) if cones else part
+        place = cones[0].place if cones else views[members[0]].window
+        found = detector(sr.float() if sr.dtype in (torch.bfloat16, torch.float16) else sr, place)
+        scores.append(found[0])
+        flat.append(found[1])
+    order = torch.tensor([i for members in shapes.values() for i in members], device=x.device).argsort()
+    return torch.cat(scores)[order], torch.cat(flat)[order]
+
+
+def _rows(state: Any, members: list[int]) -> Any:
+    return state[members] if isinstance(state, Tensor) else tuple(t[members] for t in state)
 
 
 def _layout(net: nn.Module, detector: Detector) -> torch.memory_format:

@@ -12,19 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..types import UserError
+from .cone import Region
 
 EPSILON = 1e-5  # the reference adds it to σ, so that σ = 0 is the identity to float64 precision
 
 
 class Path(Protocol):
-    """image: (3, h, w), positions: (n,) in [0, 1]."""
+    """image: (3, h, w), positions: (n,) in [0, 1]. region: the part of the image that is wanted; None: all of it."""
 
-    def points(self, image: Tensor, positions: np.ndarray) -> Tensor:
-        """γ at each position: (n, 3, h, w)."""
+    def points(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        """γ at each position: (n, 3, h, w), or of the region's size."""
         ...
 
-    def increments(self, image: Tensor, positions: np.ndarray) -> Tensor:
-        """γ(positions[i + 1]) − γ(positions[i]): (n − 1, 3, h, w)."""
+    def increments(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        """γ(positions[i + 1]) − γ(positions[i]): (n − 1, 3, h, w), or of the region's size."""
         ...
 
 
@@ -58,19 +59,21 @@ class GaussianBlur:
         sigma, length = _arc_length(self.sigma, self.kernel_size)
         return np.interp(np.asarray(positions, dtype=np.float64) * length[-1], length, sigma)
 
-    def points(self, image: Tensor, positions: np.ndarray) -> Tensor:
-        return self._filter(image, kernels(self.sigmas(positions), self.kernel_size))
+    def points(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        return self._filter(image, kernels(self.sigmas(positions), self.kernel_size), region)
 
-    def increments(self, image: Tensor, positions: np.ndarray) -> Tensor:
-        return self._filter(image, np.diff(kernels(self.sigmas(positions), self.kernel_size), axis=0))
+    def increments(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        return self._filter(image, np.diff(kernels(self.sigmas(positions), self.kernel_size), axis=0), region)
 
-    def _filter(self, image: Tensor, weights: np.ndarray) -> Tensor:
-        """Correlation with each kernel: (n, 3, h, w). Raises UserError where the border cannot be reflected."""
+    def _filter(self, image: Tensor, weights: np.ndarray, region: Region | None) -> Tensor:
+        """Correlation with each kernel: (n, 3, …). Raises UserError where the border cannot be reflected."""
         half = self.kernel_size // 2
         if min(image.shape[-2:]) <= half:
             raise UserError(f"A {self.kernel_size}×{self.kernel_size} blur needs images of more than {half} pixels.")
-        planes = (image.double() if self.arithmetic == "double" else image)[:, None]
-        planes = F.pad(planes, (half, half, half, half), mode="reflect")
+        planes = F.pad(image[:, None], (half, half, half, half), mode="reflect")
+        if region is not None:  # in the padded image it begins where its own margin does
+            planes = planes[..., region.top : region.bottom + 2 * half, region.left : region.right + 2 * half]
+        planes = planes.double() if self.arithmetic == "double" else planes
         return F.conv2d(planes, torch.from_numpy(weights).to(planes)[:, None]).transpose(0, 1)
 
 
