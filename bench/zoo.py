@@ -66,6 +66,9 @@ def attribute(
     """
     if lr.ndim != 3 or lr.shape[0] != 3:
         raise UserError(f"lr is one RGB image of shape (3, h, w), not {tuple(lr.shape)}.")
+    least = getattr(net, "min_size", 1)
+    if min(lr.shape[-2:]) < least:
+        raise UserError(f"The image is {lr.shape[-1]}×{lr.shape[-2]}; the network needs at least {least}×{least}.")
     config = compose([f"attribution={method}", *(overrides or [])])
     parameter = next(net.parameters(), lr)
     run = instantiate(config.attribution)
@@ -81,6 +84,7 @@ def build(model: ModelConfig) -> nn.Module:
     for wrapper in wrappers:
         net = instantiate(wrapper, inner=net)
     net.scale = model.scale  # type: ignore[assignment] (a plain attribute, for those who need SR coordinates)
+    net.min_size = model.min_size  # type: ignore[assignment] (the outermost wrapper refuses what is smaller)
     return net
 
 
