@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,6 +87,21 @@ def build(model: ModelConfig) -> nn.Module:
     net.scale = model.scale  # type: ignore[assignment] (a plain attribute, for those who need SR coordinates)
     net.min_size = model.min_size  # type: ignore[assignment] (the outermost wrapper refuses what is smaller)
     return net
+
+
+def condition_of(net: nn.Module) -> tuple[int, int] | None:
+    """What a network reads beside the image: (numbers a pixel, places per LR pixel); None: nothing."""
+    core = getattr(net, "core", net)
+    default = getattr(core, "default_condition", None)
+    return None if default is None else (len(default), core.condition_stride)  # type: ignore[arg-type,return-value]
+
+
+def conditioned(net: nn.Module, condition: np.ndarray | None) -> nn.Module:
+    """A network that takes an image alone, with one sample's condition for good: (k,) or (k, m·h, m·w)."""
+    if condition is None:
+        return net
+    given = torch.from_numpy(condition)[None].to(next(net.parameters()))
+    return instantiate({"_target_": "lamscope.models.wrappers.Conditioned"}, inner=net, condition=given)
 
 
 def load(
