@@ -45,8 +45,8 @@ def facts(chosen: list[str], folders: list[str | Path]) -> pd.DataFrame:
 def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: str | None = None) -> pd.DataFrame:
     """`facts` with counts and with what was measured on this device; measure: whatever is missing of that, now.
 
-    redo: forget one kind of measurement (passes, lam or support) first. A measurement that fails is told on
-    standard error and stays unknown; the others go on.
+    redo: forget one kind of measurement (passes, lam or support) first. What fails, or needs a package that is not
+    here, is told on standard error and stays unknown; the others go on.
     """
     if redo is not None and redo not in KINDS:
         raise UserError(f"What can be done again is one of {', '.join(KINDS)}, not '{redo}'.")
@@ -63,12 +63,11 @@ def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: st
         found = _Found(Path(config.results) / "zoo", model, here)
         if redo:
             found.forget(KINDS[redo])
-        if not found.values.keys() >= set(COUNTS):
-            found.add(_count(model))
-        if measure:
-            _measure(found, config)
-        measured = {key: found.values.get(key) for key in MEASURED}
-        rows.append({"name": name, **{key: found.values[key] for key in COUNTS}, **measured})
+        try:
+            _complete(found, config, measure)
+        except UserError as error:
+            print(f"lamscope: {error}", file=sys.stderr, flush=True)
+        rows.append({"name": name, **{key: found.values.get(key) for key in (*COUNTS, *MEASURED)}})
     frame = facts(chosen, weight_folders(config.machine.weights)).merge(pd.DataFrame(rows, dtype=object), on="name")
     frame["lr"] = f"{LR[0]}×{LR[1]}"
     return frame.assign(device=here["device"], threads=here["threads"], precision=here["precision"])
@@ -140,17 +139,15 @@ def _count(model: ModelConfig) -> dict[str, Any]:
     return asdict(cost(net, LR))
 
 
-def _measure(found: _Found, config: Config) -> None:
-    """Measure what is missing, one kind after the other, and keep it at once."""
+def _complete(found: _Found, config: Config, measure: bool) -> None:
+    """Count, and measure one kind after the other, what is missing, and keep it at once."""
+    if not found.values.keys() >= set(COUNTS):
+        found.add(_count(found.model))
     for kind, columns in KINDS.items():
-        if columns[0] in found.values:
+        if not measure or columns[0] in found.values:
             continue
         begin = time.perf_counter()
-        try:
-            found.add(gauge(kind, found.model, config.machine, found.values))
-        except UserError as error:
-            print(f"lamscope: {error}", file=sys.stderr, flush=True)
-            return
+        found.add(gauge(kind, found.model, config.machine, found.values))
         values = ", ".join(f"{c} {found.values[c]}" for c in columns)
         line = f"{found.model.name}: {values} ({time.perf_counter() - begin:.0f} s)"
         print(line, file=sys.stderr, flush=True)

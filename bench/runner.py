@@ -150,7 +150,8 @@ def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str
     return {
         "model": model.name,
         "family": model.family,
-        "n_parameters": model.n_parameters or counted,
+        "net": json.dumps(model.net),
+        "n_parameters": counted,
         "channels": model.channels,
         "dataset": dataset,
         "attribution": config.attribution["name"],

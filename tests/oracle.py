@@ -82,7 +82,7 @@ SIZES = {
     "swinir": (24, 32),
     "swinir_light": (24, 32),
 }
-BRIDGED = {"swinir", "swinir_light"}  # built from BasicSR's blocks
+BRIDGED = {"basicsr", "swinir", "swinir_light"}  # BasicSR's, or built from its blocks
 UNIT_RANGE = {"nlrn"}  # whose reference numbers were made at 0..1, though it is for 0..255
 SLOW = {
     "csnln",

@@ -44,6 +44,7 @@ SMALL = {
     "SRCNN": {"widths": [8, 4]},
     "SRDenseNet": {"n_blocks": 2, "n_layers": 3, "growth": 4, "width": 8, "bottleneck": 8},
     "SRResNet": {"n_blocks": 2, "width": 8},
+    "build_network": {"num_feat": 8, "num_block": 2},
     "SwinIR": {"width": 12, "depths": [2], "n_heads": [2], "train_size": 16},
 }
 SIZE = (15, 17)
