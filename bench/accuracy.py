@@ -14,7 +14,7 @@ from .metrics.concentration import diffusion_index
 from .progress import track
 from .report.benchmark import publish
 from .runner import lr_tensor
-from .zoo import load, prepare, weight_folders
+from .zoo import condition_of, conditioned, load, prepare, weight_folders
 
 LIMIT_STEPS = 400
 STEPS = (7, 21, 63)
@@ -23,15 +23,16 @@ STEPS = (7, 21, 63)
 def measure(config: Config) -> list[dict[str, Any]]:
     """One row per image: relative L2 error of each map, its DI error, and the error that lam estimates of itself."""
     device, dtype = prepare(config)
-    net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
+    plain, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
     lam: PathAttribution = instantiate(config.attribution)
     paper: PathAttribution = instantiate(compose(["attribution=lam_paper"]).attribution)
     methods = {"paper50": paper} | {f"lam{n}": replace(lam, n_steps=n, rtol=None) for n in STEPS}
     dataset = instantiate(config.dataset)
+    dataset.check_conditions(config.model.name, config.model.scale, condition_of(plain))
     rows = []
     samples = dataset.samples(config.model.scale)
     for sample in track(samples, len(dataset), 0, f"accuracy of {config.model.name}", config.machine.progress):
-        lr = lr_tensor(sample, device, dtype)
+        net, lr = conditioned(plain, sample.condition), lr_tensor(sample, device, dtype)
         for window in sample.windows:
             limit = replace(lam, n_steps=LIMIT_STEPS, rtol=None)(net, lr, window).map
             row: dict[str, Any] = {"model": config.model.name, "image": sample.name, "di": diffusion_index(limit)}

@@ -36,8 +36,9 @@ SCHEMA_VERSION = 1
 LIBVER = ("v110", "v110")  # metadata with checksums, readable by HDF5 1.10 and later
 
 COLUMNS: dict[str, tuple[type, str, str]] = {  # kind, unit, description; also the order in which readers see them
-    "model": (str, "", "network, as in conf/model"),
+    "model": (str, "", "network, as in conf/model; +key=value where a hyper-parameter is another"),
     "family": (str, "", "family of the network"),
+    "net": (str, "", "class and hyper-parameters of the network, as JSON"),
     "n_parameters": (int, "1", "parameters of the network"),
     "channels": (str, "", "channels that the network computes: rgb or y"),
     "dataset": (str, "", "test set, as in conf/dataset"),

@@ -163,7 +163,18 @@ def to_config(node: Any) -> Config:
     assert isinstance(config, Config)
     if config.model.family not in FAMILIES:
         raise UserError(f"Family '{config.model.family}' of '{config.model.name}' is none of {', '.join(FAMILIES)}.")
+    config.model.name += variant(config.model)
     return config
+
+
+def variant(model: ModelConfig) -> str:
+    """What tells a network from the one that it is named after: '+shrunk=16+depth=2' where the hyper-parameters are not
+    those of conf/model, else ''. So the members of a family keep apart in files, tables and figures."""
+    if model.name not in options("model"):
+        return ""
+    own = read_model(model.name).net
+    changed = {key: value for key, value in model.net.items() if key != "scale" and own.get(key) != value}
+    return "".join(f"+{key}={str(value).replace(' ', '')}" for key, value in changed.items())
 
 
 def instantiate(node: dict[str, Any], **arguments: Any) -> Any:

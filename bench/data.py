@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .conditions import Conditions
 from .downsampling import DOWNSAMPLING, crop_to_multiple
 from .images import SUFFIXES, image_size, list_images, read_rgb
 from .types import Sample, UserError
@@ -55,13 +56,15 @@ class Source:
 class Dataset:
     """What all test sets share; a subclass says which `sources` there are.
 
-    downsampling: 'matlab' or 'pil'. limit: only the first so many images, None for all.
+    downsampling: 'matlab' or 'pil'. limit: only the first so many images, None for all. conditions: an .npz file with a
+    condition for every image, for networks that read one; None leaves each network its default.
     """
 
     name: str | None = None
     downsampling: str = "matlab"
     window: WindowChoice = field(default_factory=WindowChoice)
     limit: int | None = None
+    conditions: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.downsampling not in DOWNSAMPLING:
@@ -95,6 +98,26 @@ class Dataset:
                 )
             self.window.check(source.name, height, width)
 
+    def check_conditions(self, model: str, scale: int, condition: tuple[int, int] | None) -> None:
+        """Raises UserError for the first image whose condition is missing or of another shape than the network takes.
+
+        condition: how many numbers it reads at a pixel, and at how many places per LR pixel; None: it reads none.
+        """
+        if self._conditions is None:
+            return
+        if condition is None:
+            raise UserError(f"'{model}' reads no condition beside the image: leave out dataset.conditions for it.")
+        for source in self.sources:
+            height, width = source.size()
+            self._conditions.check(source.name, (height // scale, width // scale), *condition)
+
+    @property
+    def _conditions(self) -> Conditions | None:
+        return None if self.conditions is None else Conditions(Path(self.conditions).expanduser())
+
+    def _condition(self, name: str) -> NDArray[np.float64] | None:
+        return None if self._conditions is None else self._conditions.read(name)
+
     def samples(self, scale: int, skip: Sequence[int] = ()) -> Iterator[Sample]:
         """The samples in order, without the indices in skip. All sizes are checked before the first."""
         self.check(scale)
@@ -104,17 +127,20 @@ class Dataset:
     def _sample(self, index: int, source: Source, scale: int) -> Sample:
         hr = np.ascontiguousarray(crop_to_multiple(source.read(), scale))
         lr = DOWNSAMPLING[self.downsampling](hr, scale)
-        return Sample(index, source.name, hr, lr, scale, self.window.choose(hr, lr, scale))
+        windows = self.window.choose(hr, lr, scale)
+        return Sample(index, source.name, hr, lr, scale, windows, self._condition(source.name))
 
     def manifest(self) -> dict[str, Any]:
         """All that decides the samples but the scale, as plain JSON values. Reads, and thereby checks, every image.
 
         {name, sha256, downsampling, window: {mode, size, positions, count}, images: [{index, name, file, height, width,
-        sha256}]}. The hashes are of pixels (RGB, before any cropping to a multiple of the scale), the whole's of these
-        and the names: they depend neither on how a file is encoded nor on where it lies.
+        sha256}]}, with condition_sha256 where there are conditions. The hashes are of pixels (RGB, before any cropping
+        to a multiple of the scale) and of values, the whole's of these and the names: they depend neither on how a file
+        is encoded nor on where it lies.
         """
-        images = [_described(i, source) for i, source in enumerate(self.sources)]
-        whole = hashlib.sha256("".join(f"{row['name']}\0{row['sha256']}\n" for row in images).encode())
+        images = [_described(i, source, self._condition(source.name)) for i, source in enumerate(self.sources)]
+        parts = [[row["name"], row["sha256"], row.get("condition_sha256")] for row in images]
+        whole = hashlib.sha256("".join("\0".join(filter(None, part)) + "\n" for part in parts).encode())
         return {
             "name": self.name,
             "sha256": whole.hexdigest(),
@@ -124,12 +150,12 @@ class Dataset:
         }
 
 
-def _described(index: int, source: Source) -> dict[str, Any]:
+def _described(index: int, source: Source, condition: NDArray[np.float64] | None) -> dict[str, Any]:
     hr = source.read()
     height, width = hr.shape[:2]
     digest = hashlib.sha256(f"{height}×{width}\n".encode())
     digest.update(hr.tobytes())
-    return {
+    row = {
         "index": index,
         "name": source.name,
         "file": source.file.name,
@@ -137,6 +163,10 @@ def _described(index: int, source: Source) -> dict[str, Any]:
         "width": width,
         "sha256": digest.hexdigest(),
     }
+    if condition is not None:
+        shape = "×".join(map(str, condition.shape))
+        row["condition_sha256"] = hashlib.sha256(f"{shape}\n".encode() + condition.tobytes()).hexdigest()
+    return row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,15 @@ from .metrics.concentration import diffusion_index, gini_paper
 from .metrics.cost import n_parameters
 from .progress import track
 from .types import Attribution, Sample, UserError
-from .zoo import Origin, load, prepare, weight_folders
+from .zoo import Origin, condition_of, conditioned, load, prepare, weight_folders
 
-PLACES = ("path", "root", "crops", "limit")  # settings of a data set that the hash of its images makes superfluous
+PLACES = (
+    "path",
+    "root",
+    "crops",
+    "limit",
+    "conditions",
+)  # settings of a data set that the hash of its images makes superfluous
 
 
 def run_cell(config: Config) -> Path:
@@ -39,6 +45,7 @@ def run_cell(config: Config) -> Path:
     chunk = _chunk(config)
     dataset.check(config.model.scale, config.model.min_size)
     net, origin = load(config.model, weight_folders(config.machine.weights), device, dtype)
+    dataset.check_conditions(config.model.name, config.model.scale, condition_of(net))
     identity = _identity(config, dataset.manifest()["sha256"], origin)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     path = cell_path(config, dataset.name, digest)
@@ -80,6 +87,7 @@ def attribute_sample(
     net: nn.Module, sample: Sample, method: Any, chunk: int | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Super-resolve one image and explain its windows: the tensors to store, and one row per window."""
+    net = conditioned(net, sample.condition)
     lr = lr_tensor(sample, device, dtype)
     with torch.no_grad():
         reconstructed = net(lr[None])[0]
@@ -142,7 +150,8 @@ def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str
     return {
         "model": model.name,
         "family": model.family,
-        "n_parameters": model.n_parameters or counted,
+        "net": json.dumps(model.net),
+        "n_parameters": counted,
         "channels": model.channels,
         "dataset": dataset,
         "attribution": config.attribution["name"],

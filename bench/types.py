@@ -32,7 +32,8 @@ class Sample:
     """One test image with the windows to explain on it.
 
     hr: uint8 (scale·h, scale·w, 3) RGB. lr: uint8 (h, w, 3) RGB, downsampled from hr. index: absolute position in the
-    data set. name: unique within the data set.
+    data set. name: unique within the data set. condition: (k,) or (k, m·h, m·w), for networks that read one; None is
+    the network's default.
     """
 
     index: int
@@ -41,6 +42,7 @@ class Sample:
     lr: np.ndarray
     scale: int
     windows: tuple[Window, ...]
+    condition: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +67,9 @@ def attribute(
     """
     if lr.ndim != 3 or lr.shape[0] != 3:
         raise UserError(f"lr is one RGB image of shape (3, h, w), not {tuple(lr.shape)}.")
+    least = getattr(net, "min_size", 1)
+    if min(lr.shape[-2:]) < least:
+        raise UserError(f"The image is {lr.shape[-1]}×{lr.shape[-2]}; the network needs at least {least}×{least}.")
     config = compose([f"attribution={method}", *(overrides or [])])
     parameter = next(net.parameters(), lr)
     run = instantiate(config.attribution)
@@ -81,7 +85,23 @@ def build(model: ModelConfig) -> nn.Module:
     for wrapper in wrappers:
         net = instantiate(wrapper, inner=net)
     net.scale = model.scale  # type: ignore[assignment] (a plain attribute, for those who need SR coordinates)
+    net.min_size = model.min_size  # type: ignore[assignment] (the outermost wrapper refuses what is smaller)
     return net
+
+
+def condition_of(net: nn.Module) -> tuple[int, int] | None:
+    """What a network reads beside the image: (numbers a pixel, places per LR pixel); None: nothing."""
+    core = getattr(net, "core", net)
+    default = getattr(core, "default_condition", None)
+    return None if default is None else (len(default), core.condition_stride)  # type: ignore[arg-type,return-value]
+
+
+def conditioned(net: nn.Module, condition: np.ndarray | None) -> nn.Module:
+    """A network that takes an image alone, with one sample's condition for good: (k,) or (k, m·h, m·w)."""
+    if condition is None:
+        return net
+    given = torch.from_numpy(condition)[None].to(next(net.parameters()))
+    return instantiate({"_target_": "lamscope.models.wrappers.Conditioned"}, inner=net, condition=given)
 
 
 def load(

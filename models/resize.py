@@ -19,9 +19,21 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))
 
 
-@lru_cache(maxsize=16)
 def bicubic_matrix(n_in: int, n_out: int, scale: float) -> Tensor:
     """The (n_out, n_in) float64 matrix of MATLAB's bicubic along one axis. scale = output / input size."""
+    if torch.compiler.is_compiling():  # a traced graph computes its own: a tensor from outside is not part of it
+        return _matrix(n_in, n_out, scale)
+    return _kept_matrix(n_in, n_out, scale)
+
+
+@lru_cache(maxsize=16)
+def _kept_matrix(n_in: int, n_out: int, scale: float) -> Tensor:
+    """Made once, whatever modes its first user happens to be in, and an ordinary tensor for all who come after."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        return _matrix(n_in, n_out, scale)
+
+
+def _matrix(n_in: int, n_out: int, scale: float) -> Tensor:
     stretch = min(scale, 1.0)
     support = 4 / stretch
     centre = (torch.arange(n_out, dtype=torch.float64) + 0.5) / scale - 0.5

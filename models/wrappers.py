@@ -9,14 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from .colour import OFFSET, RGB_TO_YCBCR
-from .layers import Stage
+from .layers import Stage, require_size
 from .resize import bicubic
 
 BICUBIC_RADIUS = 3  # LR pixels that a bicubically upsampled pixel sees, with one to spare
 
 
 class Wrapper(nn.Module):
-    """Passes features and reconstruct on to `inner`; subclasses convert on the way in and out."""
+    """Passes features and reconstruct on to `inner`; subclasses convert on the way in and out.
+
+    An image with a side below `min_size` is refused with a sentence; whoever builds a network says what its least is.
+    """
+
+    min_size: int = 1
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -57,6 +62,7 @@ class Wrapper(nn.Module):
         return self.decode(self.inner.reconstruct(features, self.encode(lr)), lr)
 
     def forward(self, lr: Tensor, **condition: Tensor) -> Tensor:
+        require_size(lr, self.min_size, "This network")
         return self.decode(self.inner(self.encode(lr), **condition), lr)
 
 
@@ -136,8 +142,9 @@ class Conditioned(Wrapper):
     def __init__(self, inner: nn.Module, condition: Tensor) -> None:
         super().__init__(inner)
         self.condition = condition
-        if hasattr(inner, "scale"):
-            self.scale = inner.scale
+        for name in ("scale", "min_size"):
+            if hasattr(inner, name):
+                setattr(self, name, getattr(inner, name))
 
     def stages(self) -> list[Stage]:
         return self.inner.stages(condition=self.condition)

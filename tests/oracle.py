@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -81,7 +82,7 @@ SIZES = {
     "swinir": (24, 32),
     "swinir_light": (24, 32),
 }
-BRIDGED = {"swinir", "swinir_light"}  # built from BasicSR's blocks
+BRIDGED = {"basicsr", "swinir", "swinir_light"}  # BasicSR's, or built from its blocks
 UNIT_RANGE = {"nlrn"}  # whose reference numbers were made at 0..1, though it is for 0..255
 SLOW = {
     "csnln",
@@ -99,8 +100,9 @@ SLOW = {
 
 
 def model_config(name: str, **overrides: Any) -> ModelConfig:
-    """conf/model/<name>.yaml, resolved and checked against the schema. overrides: of the file's own keys."""
-    node = OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(_conf() / "model" / f"{name}.yaml"))
+    """conf/model/<name>.yaml, or a user's file, resolved and checked against the schema. overrides: of its own keys."""
+    file = Path(name) if name.endswith(".yaml") else _conf() / "model" / f"{name}.yaml"
+    node = OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(file))
     root = OmegaConf.create({"model": node})
     for key, value in overrides.items():
         OmegaConf.update(root, f"model.{key}", value)
@@ -199,7 +201,8 @@ def runnable(names: Iterable[str], slow: Iterable[str] = ()) -> list[Any]:
 
 
 def registered() -> list[str]:
-    return options("model")
+    """The networks of conf/model, and the YAML files of your own that LAMSCOPE_MODELS names, with : between them."""
+    return [*options("model"), *filter(None, os.environ.get("LAMSCOPE_MODELS", "").split(os.pathsep))]
 
 
 def _conf() -> Path:

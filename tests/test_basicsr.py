@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lamscope.config import ModelConfig
+from lamscope.cli import main
+from lamscope.config import ModelConfig, compose
 from lamscope.models import basicsr
 from lamscope.types import Window
 from lamscope.zoo import attribute, load
@@ -94,6 +95,31 @@ def test_a_network_of_its_registry_is_a_model_with_its_own_checkpoint(tmp_path: 
     assert torch.equal(net(lr), official(lr))
     a = attribute(net, lr[0], window=Window(y=4, x=6, size=8), overrides=["attribution.n_steps=3"])
     assert a.map.shape == (3, 9, 10) and a.map.abs().sum() > 0
+
+
+@needs_basicsr
+def test_any_network_of_its_registry_runs_from_the_command_line(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "res_scale": 0.5}
+    torch.manual_seed(1)
+    official = basicsr.build_network(name="EDSR", upscale=2, **options).eval()
+    torch.save({"params_ema": official.state_dict()}, "net_g.pth")
+    chosen = ["model=basicsr", "model.net.name=EDSR", "model.scale=2", "model.name=my_edsr", "model.weights=net_g.pth"]
+    chosen += [f"+model.net.{key}={value}" for key, value in options.items()]
+    net, origin = load(compose(chosen).model, [], torch.device("cpu"), torch.float32)
+    lr = torch.rand(1, 3, 9, 10, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(net(lr), official(lr)) and origin.file == "net_g.pth"
+    assert main(["run", *chosen, "dataset.limit=1", "attribution.n_steps=3", "figures=[]"]) == 0
+    assert len(list(Path("results/runs").rglob("my_edsr-*.h5"))) == 1 and "my_edsr" in capsys.readouterr().out
+    for wrong, said in [
+        (["model.net.name=EDSRR", "model.weights=null"], "BasicSR has no network 'EDSRR'; it has "),
+        (["model.net.name=EDSR", "model.weights=null"], "num_in_ch"),
+        (["model.weights=net_g.pth"], "net_g.pth does not fit 'basicsr'"),
+        ([], "No published weights are known for 'basicsr'. Give a file: model.weights=FILE."),
+    ]:
+        assert main(["run", "model=basicsr", *wrong]) == 2
+        shown = capsys.readouterr().err
+        assert said in shown and "Traceback" not in shown
 
 
 def test_without_basicsr_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

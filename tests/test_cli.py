@@ -87,6 +87,16 @@ def test_bad_images_are_named(lamscope, tmp_path, broken):
     assert not list(tmp_path.rglob("*.h5"))
 
 
+def test_an_image_too_small_for_the_network_is_named(lamscope, tmp_path):
+    """RFDN's attention pools 7×7 after a stride of 2: 15 pixels at least."""
+    save_image(tmp_path / "images" / "good.png", (64, 64))
+    save_image(tmp_path / "images" / "small.png", (60, 56))
+    settings = ["dataset=folder", "dataset.path=images", "dataset.window.size=8", "model.weights=null"]
+    code, out, err = lamscope("run", "model=rfdn", *settings)
+    assert code == 2 and err.count("\n") == 1 and out == ""
+    assert "'small' is 14×15" in err and "15×15" in err and not list(tmp_path.rglob("*.h5"))
+
+
 @pytest.mark.parametrize("broken", ["other network", "truncated", "code", "nan"])
 def test_bad_checkpoints_are_refused(lamscope, tmp_path, tiny_net, broken):
     save_image(tmp_path / "images" / "a.png")

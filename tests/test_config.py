@@ -18,7 +18,7 @@ def test_compose_gives_dataclasses_and_leaves_hydra_as_it_was():
         assert GlobalHydra.instance().hydra is application
     finally:
         GlobalHydra.instance().hydra = before
-    assert (config.model.name, config.model.net["width"], config.seed) == ("edsr_lite", 24, 3)
+    assert (config.model.name, config.model.net["width"], config.seed) == ("edsr_lite+width=24", 24, 3)
     assert type(config.model.net) is dict
 
 

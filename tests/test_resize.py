@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamscope.models.resize import bicubic, bicubic_matrix
+from lamscope.models.resize import _kept_matrix, bicubic, bicubic_matrix
 
 scales = st.sampled_from([1 / 4, 1 / 3, 1 / 2, 2, 3, 4, 8])
 
@@ -62,3 +62,18 @@ def test_dtype_batch_and_gradient() -> None:
     assert bicubic(lr.float(), 4).dtype == torch.float32
     assert bicubic(lr, 4).shape == (2, 3, 20, 24)
     assert torch.autograd.gradcheck(lambda x: bicubic(x, 2), (lr,))
+
+
+def test_the_mode_of_the_first_user_does_not_stick():
+    """What is kept between calls is an ordinary tensor, though its first user may infer or trace."""
+    image = torch.rand(1, 1, 13, 11, dtype=torch.float64)
+    _kept_matrix.cache_clear()
+    with torch.inference_mode():
+        expected = bicubic(image, 2)
+    x = image.clone().requires_grad_()
+    bicubic(x, 2).sum().backward()
+    _kept_matrix.cache_clear()
+    with torch.device("meta"):
+        bicubic_matrix(13, 26, 2)
+    assert torch.equal(bicubic(image, 2), expected)
+    assert x.grad is not None and torch.allclose(x.grad.sum(), torch.tensor(13 * 11 * 4.0).double())
