@@ -10,10 +10,10 @@ import pandas as pd
 
 from .attribution.lam import PathAttribution
 from .config import Config, compose, instantiate
+from .explain import lr_tensor
 from .metrics.concentration import diffusion_index
 from .progress import track
 from .report.benchmark import publish
-from .runner import lr_tensor
 from .zoo import condition_of, conditioned, load, prepare, weight_folders
 
 LIMIT_STEPS = 400

@@ -67,7 +67,7 @@ COLUMNS: dict[str, tuple[type, str, str]] = {  # kind, unit, description; also t
     "psnr_rgb": (float, "dB", "PSNR of RGB, whole image, border shaved"),
     "ssim_y": (float, "1", "SSIM of luminance, whole image, border shaved"),
     "window_psnr_y": (float, "dB", "PSNR of luminance inside the window"),
-    "seconds": (float, "s", "wall time of the attribution"),
+    "seconds": (float, "s", "wall time of the attribution and its share of the SR image"),
     "status": (str, "", "ok, nan (the map or its diffusion index is not finite) or failed"),
     "message": (str, "", "why a cell failed"),
     "file": (str, "", "file of the cell"),

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from . import store
+from .background import Behind, ahead
 from .config import Config, instantiate
 from .environment import describe
-from .metrics import fidelity
-from .metrics.concentration import diffusion_index, gini_paper
+from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
 from .progress import track
-from .types import Attribution, Sample, UserError
-from .zoo import Origin, condition_of, conditioned, load, prepare, weight_folders
+from .types import UserError
+from .zoo import Origin, condition_of, load, precision, prepare, weight_folders
 
-PLACES = (
-    "path",
-    "root",
-    "crops",
-    "limit",
-    "conditions",
-)  # settings of a data set that the hash of its images makes superfluous
+# settings of a data set that the hash of its images makes superfluous
+PLACES = ("path", "root", "crops", "limit", "conditions")
 
 
 def run_cell(config: Config) -> Path:
@@ -63,11 +52,12 @@ def run_cell(config: Config) -> Path:
         try:
             done = writer.done()
             if len(done) < len(dataset):
-                samples = dataset.samples(config.model.scale, skip=sorted(done))
+                samples = ahead(dataset.samples(config.model.scale, skip=sorted(done)))
                 label = f"{config.model.name} on {dataset.name}"
-                for sample in track(samples, len(dataset), len(done), label, config.machine.progress):
-                    tensors, rows = attribute_sample(net, sample, method, chunk, device, dtype)
-                    writer.write(sample.index, sample.name, tensors, rows)
+                with precision(config.machine.precision, device), Behind() as behind:
+                    found = explain(net, samples, method, chunk, device, dtype)
+                    for explained in track(found, len(dataset), len(done), label, config.machine.progress):
+                        behind.do(_write, writer, explained)
             writer.finish()
         except UserError:
             raise
@@ -77,72 +67,15 @@ def run_cell(config: Config) -> Path:
     return path
 
 
+def _write(writer: store.CellWriter, explained: Explained) -> None:
+    sample = explained.sample
+    writer.write(sample.index, sample.name, *tensors_and_rows(explained))
+
+
 def cell_path(config: Config, dataset: str, digest: str) -> Path:
     """<results>/runs/<dataset>/<attribution>/<model>-<digest>.h5: the same for the same computation, everywhere."""
     folder = Path(config.results) / "runs" / dataset / config.attribution["name"]
     return folder / f"{config.model.name}-{digest[:10]}.h5"
-
-
-def attribute_sample(
-    net: nn.Module, sample: Sample, method: Any, chunk: int | None, device: torch.device, dtype: torch.dtype
-) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Super-resolve one image and explain its windows: the tensors to store, and one row per window."""
-    net = conditioned(net, sample.condition)
-    lr = lr_tensor(sample, device, dtype)
-    with torch.no_grad():
-        reconstructed = net(lr[None])[0]
-    finite = bool(reconstructed.isfinite().all())  # otherwise the row's status is nan, and so is every score
-    sr = fidelity.to_image(reconstructed.nan_to_num())
-    image_scores = fidelity.fidelity(sr, sample.hr, shave=sample.scale)
-    if not finite:
-        image_scores = dict.fromkeys(image_scores, math.nan)
-    maps, rows = [], []
-    for window in sample.windows:
-        begin = time.perf_counter()
-        found: Attribution = method(net, lr, window, chunk=chunk)
-        seconds = time.perf_counter() - begin
-        attribution_map = found.map.float().cpu().numpy()
-        maps.append(attribution_map)
-        rows.append(
-            {
-                "lr_h": sample.lr.shape[0],
-                "lr_w": sample.lr.shape[1],
-                "scale": sample.scale,
-                "window_y": window.y,
-                "window_x": window.x,
-                "window_size": window.size,
-                **_values(found, attribution_map),
-                **image_scores,
-                "window_psnr_y": fidelity.window_psnr(sr, sample.hr, window) if finite else math.nan,
-                "seconds": seconds,
-            }
-        )
-    return {"hr": sample.hr, "lr": sample.lr, "sr": sr, "map": np.stack(maps)}, rows
-
-
-def lr_tensor(sample: Sample, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The LR image as a network takes it: (3, h, w) RGB in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(sample.lr)).permute(2, 0, 1).to(device, dtype) / 255
-
-
-def _values(found: Attribution, attribution_map: np.ndarray) -> dict[str, Any]:
-    di = diffusion_index(attribution_map)
-    return {
-        "di": di,
-        "gini": gini_paper(attribution_map),
-        "score": found.score,
-        "baseline_score": _number(found.baseline_score),
-        "gap": _number(found.gap),
-        "error": _number(found.error),
-        "n_steps": found.n_steps,
-        "n_flat": found.n_flat,
-        "n_zeroed": found.n_zeroed,
-        "status": "ok" if np.isfinite(attribution_map).all() and math.isfinite(di) else "nan",
-    }
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str, Any]:

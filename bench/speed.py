@@ -21,9 +21,9 @@ from .attribution.lam import PathAttribution
 from .attribution.quadrature import right
 from .config import Config, compose, instantiate
 from .environment import describe
+from .explain import lr_tensor
 from .metrics.concentration import diffusion_index
 from .report.benchmark import publish
-from .runner import lr_tensor
 from .types import UserError, Window
 from .zoo import load, prepare, weight_folders
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from . import weights as weight_files
 from .config import Config, ModelConfig, compose, instantiate
 from .types import Attribution, UserError, Window
 
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
+PRECISIONS = dict.fromkeys(("fp32", "tf32", "bf16", "fp16"), torch.float32) | {"fp64": torch.float64}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -145,15 +147,24 @@ def resolve_device(name: str) -> torch.device:
 
 
 def prepare(config: Config) -> tuple[torch.device, torch.dtype]:
-    """Set torch up as machine says: threads, plain float32 (no TF32), seeds."""
+    """Set torch up as machine says: threads, plain float32 (TF32 only when asked for), seeds. dtype: of images."""
     if config.machine.precision not in PRECISIONS:
         raise UserError(f"machine.precision is one of {', '.join(PRECISIONS)}, not '{config.machine.precision}'.")
     if config.machine.threads is not None:
         torch.set_num_threads(config.machine.threads)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    device = resolve_device(config.machine.device)
+    rounded = config.machine.precision == "tf32"
+    if rounded and device.type != "cuda":
+        raise UserError(f"machine.precision=tf32 is for NVIDIA GPUs, not for device '{device}'.")
+    torch.backends.cuda.matmul.allow_tf32 = rounded
+    torch.backends.cudnn.allow_tf32 = rounded
     torch.manual_seed(config.seed)
-    return resolve_device(config.machine.device), PRECISIONS[config.machine.precision]
+    return device, PRECISIONS[config.machine.precision]
+
+
+def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Within it, networks compute with bf16 or fp16 where autocast allows it; any other name changes nothing here."""
+    return torch.autocast(device.type, AUTOCAST[name]) if name in AUTOCAST else nullcontext()
 
 
 def weight_folders(setting: Any) -> list[str | Path]:

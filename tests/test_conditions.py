@@ -13,7 +13,7 @@ from test_cli import save_image
 from lamscope.cli import main
 from lamscope.conditions import Conditions
 from lamscope.config import compose, instantiate
-from lamscope.runner import attribute_sample
+from lamscope.explain import explain, tensors_and_rows
 from lamscope.store import read_provenance, read_tensors
 from lamscope.types import UserError
 from lamscope.zoo import build, condition_of, conditioned
@@ -45,7 +45,7 @@ def run(model, *settings):
 
 
 def cells(folder, model):
-    return sorted(folder.rglob(f"{model}-*.h5"))
+    return sorted(folder.rglob(f"{model}*.h5"))
 
 
 @pytest.mark.parametrize("model", NUMBERS)
@@ -74,14 +74,9 @@ def test_a_condition_reaches_forward_and_attribution(folder, model, capsys):
     net = build(config.model).double().eval().requires_grad_(False)
     dataset = instantiate(compose(["dataset=folder", "dataset.path=images", "dataset.window.size=8"]).dataset)
     sample = list(dataset.samples(4))[1]
-    mine, _ = attribute_sample(
-        conditioned(net, vectors["b"]),
-        sample,
-        instantiate(config.attribution),
-        None,
-        torch.device("cpu"),
-        torch.float64,
-    )
+    method, device = instantiate(config.attribution), torch.device("cpu")
+    (explained,) = explain(conditioned(net, vectors["b"]), [sample], method, None, device, torch.float64)
+    mine, _ = tensors_and_rows(explained)
     np.testing.assert_allclose(mine["map"], vector["map"], rtol=1e-4, atol=1e-8)
     np.testing.assert_array_equal(mine["sr"], vector["sr"])
 
