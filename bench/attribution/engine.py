@@ -28,7 +28,9 @@ class Stage(Protocol):
     @property
     def radius(self) -> int | None: ...
     @property
-    def strides(self) -> tuple[int, ...] | None: ...
+    def strides(self) -> int | tuple[int, ...]: ...
+    @property
+    def multiple(self) -> int: ...
 
 
 @contextmanager
@@ -80,27 +82,30 @@ class Region(NamedTuple):
     def area(self) -> int:
         return (self.bottom - self.top) * (self.right - self.left)
 
-    def grown(self, radius: int | None, whole: Region) -> Region:
-        """With a margin, within the image; the whole image for a radius of None."""
+    def grown(self, radius: int | None, whole: Region, multiple: int = 1) -> Region:
+        """With a margin and out to the next multiples, within the image; the whole image for a radius of None."""
         if radius is None:
             return whole
-        top, bottom = max(self.top - radius, 0), min(self.bottom + radius, whole.bottom)
-        return Region(top, bottom, max(self.left - radius, 0), min(self.right + radius, whole.right))
+        top, left = (max((edge - radius) // multiple * multiple, 0) for edge in (self.top, self.left))
+        bottom, right = (-(-(edge + radius) // multiple) * multiple for edge in (self.bottom, self.right))
+        return Region(top, min(bottom, whole.bottom), left, min(right, whole.right))
 
-    def cut(self, tensors: Any, inside: Region, strides: tuple[int, ...] | None = None) -> Any:
-        """This part of tensors that cover `inside`, with so many pixels per LR pixel (None: one).
+    def cut(self, tensors: Any, inside: Region, strides: int | tuple[int, ...] = 1) -> Any:
+        """This part of tensors that cover `inside`, each or all with so many pixels per LR pixel (0: left whole).
 
         A tensor may go on beyond `inside` at the right and below, where a network has padded the image: a part that
         ends where `inside` ends has that too.
         """
         if isinstance(tensors, Tensor):
             return self.cut((tensors,), inside, strides)[0]
+        if isinstance(strides, int):
+            strides = (strides,) * len(tensors)
         top, left = self.top - inside.top, self.left - inside.left
         height = None if self.bottom == inside.bottom else self.bottom - self.top
         width = None if self.right == inside.right else self.right - self.left
         return tuple(
-            x[..., _part(s * top, s, height), _part(s * left, s, width)]
-            for x, s in zip(tensors, strides or (1,) * len(tensors), strict=True)
+            x[..., _part(s * top, s, height), _part(s * left, s, width)] if s else x
+            for x, s in zip(tensors, strides, strict=True)
         )
 
 
@@ -128,12 +133,12 @@ def window_reconstruction(
     stages: Sequence[Stage] = tail.stages()
     needs = [last]  # what each stage must get right, the first stage first
     for stage in reversed(stages[1:]):
-        needs.insert(0, needs[0].grown(stage.radius, whole))
-    here = needs[0].grown(stages[0].radius, whole)
+        needs.insert(0, needs[0].grown(stage.radius, whole, stage.multiple))
+    here = needs[0].grown(stages[0].radius, whole, stages[0].multiple)
     state = here.cut(lr, whole)
-    for stage, need in zip(stages[:-1], needs[:-1], strict=True):
+    for stage, after, need in zip(stages[:-1], stages[1:], needs[:-1], strict=True):
         state = stage.run(state)
-        if need.area < WORTH_CUTTING * here.area:
+        if need.area < WORTH_CUTTING * here.area or here != here.grown(0, whole, after.multiple):
             state, here = need.cut(state, here, stage.strides), need
     features = last.cut(stages[-1].run(state), here, tail.feature_strides)
     sr = tail.reconstruct(features, last.cut(lr, whole))
