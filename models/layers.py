@@ -45,7 +45,7 @@ class SuperResolver(nn.Module):
     reconstruct_radius: int | None = None
 
     def stages(self) -> list[Stage]:
-        return [Stage(self.features, None)]
+        return [Stage(self.features, None, self.feature_strides)]
 
     def features(self, lr: Tensor) -> Any:
         return reduce(lambda state, stage: stage.run(state), self.stages(), lr)

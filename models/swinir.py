@@ -118,9 +118,9 @@ class SwinIR(SuperResolver):
         self.reconstruct_radius = 3 if len(self.tail) > 1 else 1
 
     def stages(self) -> list[Stage]:
-        """The padding reflects less than a window; attention, in windows that may be shifted, sees whole windows."""
+        """Attention sees whole windows, also of those that are shifted by half; so do reflections, half a window on."""
         groups = [stage for group in self.layers for stage in group_stages(group, self.window)]
-        return [Stage(self._enter, self.window, multiple=self.window), *groups, Stage(self._leave, 1)]
+        return [Stage(self._enter, self.window // 2, multiple=self.window), *groups, Stage(self._leave, 1)]
 
     def _enter(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """To a multiple of the window, by reflection at the right and below."""

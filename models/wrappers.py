@@ -47,7 +47,7 @@ class Wrapper(nn.Module):
         """The inner network's, behind `encode`, which looks at single pixels; one, where it has none."""
         inner = getattr(self.inner, "stages", None)
         if inner is None:
-            return [Stage(partial(self.features, **condition), None)]
+            return [Stage(partial(self.features, **condition), None, self.feature_strides)]
         return [Stage(self.encode, 0), *inner(**condition)]
 
     def features(self, lr: Tensor, **condition: Tensor) -> Any:
