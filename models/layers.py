@@ -72,6 +72,11 @@ def from_last(step: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]]
     return lambda state: (*state, step(state[-1]))
 
 
+def rejoin(step: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """…, x, y → …, x + step(y): the end of what `from_last` began."""
+    return lambda state: (*state[:-2], state[-2] + step(state[-1]))
+
+
 def stages_of(blocks: Iterable[Any]) -> list[Stage]:
     """Of blocks in a row that list their own."""
     return [stage for block in blocks for stage in block.stages()]

@@ -12,7 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from .layers import Stage, SuperResolver, conv, from_last, long_skip, on_last, rename, shuffle_factors, stages_of
+from .layers import (
+    Stage,
+    SuperResolver,
+    conv,
+    from_last,
+    long_skip,
+    on_last,
+    rejoin,
+    rename,
+    shuffle_factors,
+    stages_of,
+)
 
 SLOPE = 0.2
 RES_SCALE = 0.2
@@ -45,11 +56,7 @@ class ResidualInResidual(nn.Module):
         """On the last tensor of the state."""
         first, *others = (self.RDB1, self.RDB2, self.RDB3)
         through = (Stage(on_last(block), N_LAYERS) for block in others)
-        return [Stage(from_last(first), N_LAYERS), *through, Stage(self._leave, 0)]
-
-    def _leave(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        *before, x, y = state
-        return *before, x + RES_SCALE * y
+        return [Stage(from_last(first), N_LAYERS), *through, Stage(rejoin(lambda y: RES_SCALE * y), 0)]
 
 
 class RRDBNet(SuperResolver):

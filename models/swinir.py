@@ -23,6 +23,7 @@ from .layers import (
     from_last,
     on_last,
     pad_to_multiple,
+    rejoin,
     require_scale,
     without_padding,
 )
@@ -46,16 +47,12 @@ def group_stages(group: Any, window: int) -> list[Stage]:
     def attend(block: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda x: as_image(block(as_tokens(x), x.shape[-2:]), x)
 
-    def close(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        *before, x, y = state
-        return *before, x + group.conv(y)
-
     steps = [from_last, *[on_last] * (len(group.residual_group.blocks) - 1)]
     blocks = [
         Stage(step(attend(block)), block.shift_size, multiple=window)
         for step, block in zip(steps, group.residual_group.blocks, strict=True)
     ]
-    return [*blocks, Stage(close, 1)]
+    return [*blocks, Stage(rejoin(group.conv), 1)]
 
 
 class SwinIR(SuperResolver):

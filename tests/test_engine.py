@@ -23,10 +23,8 @@ class Whole(torch.nn.Module):
         return self.net(lr)
 
 
-SIZES = {
-    "CSNLN": (13, 11),
-    "NLRN": (9, 7),
-}  # attention over all pixels, some of it at SR: a cost of their number squared
+# CSNLN and NLRN attend over all pixels, some of them at SR: a cost of their number squared. SwinIR's windows are of 8.
+SIZES = {"CSNLN": (13, 11), "NLRN": (9, 7), "SwinIR": (45, 38)}
 
 
 @each_model
@@ -34,7 +32,8 @@ def test_cone_equals_the_whole(name):
     net = small_net(name)
     height, width = SIZES.get(kind(name), (26, 21))
     lr = image((height, width))
-    for window in (Window(0, 0, 8), Window(4 * height - 33, 4 * width - 17, 16)):
+    inside = Window(2 * height - 5, 2 * width - 6, 11)  # begins and ends within LR pixels
+    for window in (Window(0, 0, 8), inside, Window(4 * height - 17, 4 * width - 17, 16)):
         cone = evaluate(net, lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
         whole = evaluate(Whole(net), lr, window, DETECTOR, scale=4, chunk=1, gradients=True)
         assert cone.scores.item() == pytest.approx(whole.scores.item(), rel=1e-10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from test_models import each_model, image, kind, small_net
 from torch import Tensor
@@ -59,7 +60,17 @@ def covers(outer, inner):
 
 @each_model
 def test_radii_are_large_enough_and_not_larger(name):
-    net = small_net(name)
+    check_radii(name, 4)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+@pytest.mark.parametrize("name", ["csnln", "ddbpn", "fsrcnn", "lapsrn", "nlrn_new", "pan", "rrdbnet", "srcnn"])
+def test_radii_that_depend_on_the_scale(name, scale):
+    check_radii(name, scale)
+
+
+def check_radii(name, scale):
+    net = small_net(name, scale)
     height, width = SIZES.get(kind(name), (17, 19))
     whole = Region(0, height, 0, width)
     inside = Region(height // 2, height // 2 + 1, width // 2, width // 2 + 1)
