@@ -78,7 +78,6 @@ class Upsampler(nn.Module):
 
     def __init__(self, scale: int, width: int, groups: int) -> None:
         super().__init__()
-        require_scale(scale, (2, 3, 4), "CARN")
         self.body = shuffle_upsampler(scale, width, relu=True, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,6 +95,7 @@ class CARN(SuperResolver):
 
     def __init__(self, *, scale: int, scales: Sequence[int] | None, width: int, groups: int, efficient: bool) -> None:
         super().__init__()
+        require_scale(scale, (2, 3, 4), "CARN")
         if scales is not None and scale not in scales:
             raise ValueError(f"Scale {scale} is not among the upsamplers {list(scales)} of this CARN.")
         if groups != 1 and not efficient:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import fold, interpolate, unfold
 
 from .attention import attend, flatten_positions
-from .layers import MeanShift, SuperResolver, conv, drop_on_load, pad_to_multiple, require_scale
+from .layers import MeanShift, Stage, SuperResolver, conv, drop_on_load, pad_to_multiple, require_scale, without_padding
 
 PATCH = 3  # side of the patches that are compared, in downscaled pixels
 SHARPNESS = 10.0  # of the softmax over patches
 LEAST_NORM = 1e-4  # of a patch; the official file stores it as `escape_NaN`
 OVERLAP = 6.0  # what overlapping patches are divided by, at any scale as in the official code
+LOOKED = 7  # tensors between the two steps of a turn: x, and queries, keys and values of two attentions
 
 
 def rectified(convolution: nn.Module) -> nn.Sequential:
@@ -26,7 +27,7 @@ def rectified(convolution: nn.Module) -> nn.Sequential:
 
 
 class NonLocal(nn.Module):
-    """In-scale attention, without a skip around it."""
+    """In-scale attention, without a skip around it. Queries are an image, keys and values (n, positions, c)."""
 
     def __init__(self, width: int, attention_slice: int | None) -> None:
         super().__init__()
@@ -35,9 +36,12 @@ class NonLocal(nn.Module):
         self.conv_assembly = rectified(conv(width, width, 1))
         self.attention_slice = attention_slice
 
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (flatten_positions(f(x)) for f in (self.conv_match1, self.conv_match2, self.conv_assembly))
-        return attend(query, key, value, self.attention_slice).mT.unflatten(2, x.shape[-2:])
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.conv_match1(x), flatten_positions(self.conv_match2(x)), flatten_positions(self.conv_assembly(x))
+
+    def find(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        found = attend(flatten_positions(query), key, value, self.attention_slice)
+        return found.mT.unflatten(2, query.shape[-2:])
 
 
 class CrossScale(nn.Module):
@@ -52,15 +56,19 @@ class CrossScale(nn.Module):
         self.attention_slice = attention_slice
         drop_on_load(self, "escape_NaN")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
         height, width = x.shape[-2:]
         size, step = self.factor * PATCH, self.factor
         small = interpolate(x, (height // step, width // step), mode="bilinear", align_corners=False)
-        query = SHARPNESS * unfold(self.conv_match_1(x), PATCH, padding=PATCH // 2).mT
         key = unfold(self.conv_match_2(small), PATCH, padding=PATCH // 2).mT
         key = key / key.norm(dim=2, keepdim=True).clamp(min=LEAST_NORM)
-        value = unfold(self.conv_assembly(x), size, stride=step, padding=step).mT
-        patches = attend(query, key, value, self.attention_slice).mT
+        return self.conv_match_1(x), key, unfold(self.conv_assembly(x), size, stride=step, padding=step).mT
+
+    def find(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        height, width = query.shape[-2:]
+        size, step = self.factor * PATCH, self.factor
+        surroundings = SHARPNESS * unfold(query, PATCH, padding=PATCH // 2).mT
+        patches = attend(surroundings, key, value, self.attention_slice).mT
         return fold(patches, (step * height, step * width), size, stride=step, padding=step) / OVERLAP
 
 
@@ -83,14 +91,18 @@ class MultiSourceProjection(nn.Module):
         self.upsample = rectified(nn.ConvTranspose2d(width, width, 3 * factor, stride=factor, padding=factor))
         self.encoder = ResidualBlock(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        in_scale = self.upsample(self.down_attention(x))
-        return in_scale + self.encoder(self.up_attention(x) - in_scale)
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        return *self.down_attention.look(x), *self.up_attention.look(x)
+
+    def find(self, *looked: Tensor) -> Tensor:
+        in_scale = self.upsample(self.down_attention.find(*looked[:3]))
+        return in_scale + self.encoder(self.up_attention.find(*looked[3:]) - in_scale)
 
 
 class SelfExemplarMining(nn.Module):
-    """The paper's SEM cell: features at LR → what the next turn reads at LR, and this turn's estimate at SR.
+    """The paper's SEM cell: features at LR → this turn's estimate at SR → what the next turn reads at LR.
 
+    The estimate is made in two steps: all up to the last look at the whole image, and what is found by it.
     Back-projection: what is lost on the way up and down again is put back at SR. ×4 goes up twice by 2.
     """
 
@@ -119,21 +131,30 @@ class SelfExemplarMining(nn.Module):
             self.error_encode_2 = up(*twice)
         self.twice = scale == 4
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        estimate = self.multi_source_projection(x)
-        estimate = estimate + self.error_encode(x - self.down_sample_1(estimate))
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        looked = x, *self.multi_source_projection.look(x)
+        return (x, *self.multi_source_projection_2.look(self._once(*looked))) if self.twice else looked
+
+    def find(self, x: Tensor, *looked: Tensor) -> Tensor:
         if not self.twice:
-            return self.post_conv(self.down_sample_2(estimate)), estimate
-        estimate = self.multi_source_projection_2(estimate)
-        estimate = estimate + self.error_encode_2(x - self.down_sample_3(estimate))
-        return self.post_conv(self.down_sample_4(estimate)), estimate
+            return self._once(x, *looked)
+        estimate = self.multi_source_projection_2.find(*looked)
+        return estimate + self.error_encode_2(x - self.down_sample_3(estimate))
+
+    def _once(self, x: Tensor, *looked: Tensor) -> Tensor:
+        estimate = self.multi_source_projection.find(*looked)
+        return estimate + self.error_encode(x - self.down_sample_1(estimate))
+
+    def back(self, estimate: Tensor) -> Tensor:
+        down = self.down_sample_4 if self.twice else self.down_sample_2
+        return self.post_conv(down(estimate))
 
 
 class CSNLN(SuperResolver):
     """RGB in [0, 1]. scale: 2, 3 or 4. depth: turns of the one cell.
 
-    The official network takes sides that its ×2 (or ×3) divides; `features` continues others by reflection and needs at
-    least 2×2 pixels. attention_slice: positions attended at a time, hence the memory; without effect on the numbers.
+    The official network takes sides that its ×2 (or ×3) divides; others are continued by reflection and need at least
+    2×2 pixels. attention_slice: positions attended at a time, hence the memory; without effect on the numbers.
     """
 
     reconstruct_radius = 1  # one convolution at SR: 1/scale, rounded up
@@ -150,14 +171,28 @@ class CSNLN(SuperResolver):
         self.head = nn.Sequential(rectified(conv(3, width, 3)), rectified(conv(width, width, 3)))
         self.tail = nn.Sequential(conv(depth * width, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        height, width = (self.scale * side for side in lr.shape[-2:])
+    def stages(self) -> list[Stage]:
+        """All but the last turn; of that, what a part of the image finds in the whole."""
+        attended, radius = (2, 3) if self.scale == 4 else (1, 5)
+        looked = (1, attended, 0, 0, attended, 0, 0)
+        estimates = (self.scale,) * (self.depth - 1)
+        return [
+            Stage(self._until_last_look, None, (*looked, *estimates)),
+            Stage(self._find, radius, self.scale),
+        ]
+
+    def _until_last_look(self, lr: Tensor) -> tuple[Tensor, ...]:
+        """What `SEM.find` reads, and the estimates so far."""
         x = self.head(self.sub_mean(pad_to_multiple(lr, 2 if self.scale == 4 else self.scale)))
-        estimates = []
-        for _ in range(self.depth):
-            x, estimate = self.SEM(x)
-            estimates.append(estimate)
-        return torch.cat(estimates, 1)[..., :height, :width]
+        looked, estimates = self.SEM.look(x), []
+        for _ in range(self.depth - 1):
+            estimates.append(self.SEM.find(*looked))
+            looked = self.SEM.look(self.SEM.back(estimates[-1]))
+        return *looked, *estimates
+
+    def _find(self, state: tuple[Tensor, ...]) -> Tensor:
+        looked, estimates = state[:LOOKED], state[LOOKED:]
+        return torch.cat([*estimates, self.SEM.find(*looked)], 1)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        return self.add_mean(self.tail(features))
+        return self.add_mean(without_padding(self.tail(features), lr, self.scale))

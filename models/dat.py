@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from .layers import MeanShift, SuperResolver, conv, drop_on_load, require_scale, shuffle_once, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, drop_on_load, require_scale, shuffle_once, shuffle_upsampler
 from .swin import attend, attention_bias, from_windows, position_index, shift_mask, start_linear, to_windows
 
 TABLES = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mask_1")  # they follow from the sizes
@@ -174,7 +174,12 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+        return self.feed(self.attend(x))
+
+    def attend(self, x: Tensor) -> Tensor:
+        return x + self.attn(self.norm1(x))
+
+    def feed(self, x: Tensor) -> Tensor:
         return x + self.ffn(self.norm2(x))
 
 
@@ -206,9 +211,21 @@ class Group(nn.Module):
         self.conv = closing_conv(width, light)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
-        for block in self.blocks:
-            y = block(y)
+        return self.close(x, self.last_block.feed(self.attend(x)))
+
+    @property
+    def last_block(self) -> Block:
+        block = self.blocks[-1]
+        assert isinstance(block, Block)
+        return block
+
+    def attend(self, x: Tensor) -> Tensor:
+        """All but the last feed-forward network and the closing convolution."""
+        for block in self.blocks[:-1]:
+            x = block(x)
+        return self.last_block.attend(x)
+
+    def close(self, x: Tensor, y: Tensor) -> Tensor:
         return x + channels_last(self.conv(channels_first(y)))
 
 
@@ -254,15 +271,36 @@ class DAT(SuperResolver):
             self.upsample = shuffle_upsampler(scale, up_width)
             self.conv_last = conv(up_width, 3, 3)
             self.reconstruct_radius = 3  # convolutions at strides 1, 1, 2 and 4: 1 + 1 + 1/2 + 1/4, rounded up
+        self.closing_radius = 2 if light else 1
         self.tail = ["upsample"] if light else ["conv_before_upsample", "upsample", "conv_last"]
         start_linear(self)
 
-    def features(self, lr: Tensor) -> Tensor:
-        shallow = self.conv_first(self.sub_mean(lr))
-        x = self.before_RG["1"](channels_last(shallow))
-        for group in self.layers:
-            x = group(x)
-        return shallow + self.conv_after_body(channels_first(self.norm(x)))
+    def stages(self) -> list[Stage]:
+        """After the last attention all is local: the state is images (n, c, h, w)."""
+        *groups, last = self.layers
+        assert isinstance(last, Group)
+
+        def attend(lr: Tensor) -> tuple[Tensor, ...]:
+            shallow = self.conv_first(self.sub_mean(lr))
+            x = self.before_RG["1"](channels_last(shallow))
+            for group in groups:
+                x = group(x)
+            return shallow, channels_first(x), channels_first(last.attend(x))
+
+        def feed(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            *before, y = state
+            return *before, channels_first(last.last_block.feed(channels_last(y)))
+
+        def close(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            shallow, x, y = state
+            return shallow, channels_first(last.close(channels_last(x), channels_last(y)))
+
+        def leave(state: tuple[Tensor, ...]) -> Tensor:
+            shallow, x = state
+            return shallow + self.conv_after_body(channels_first(self.norm(channels_last(x))))
+
+        radius = self.closing_radius
+        return [Stage(attend, None), Stage(feed, 1), Stage(close, radius), Stage(leave, radius)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

@@ -7,11 +7,14 @@ New: goes up to SR size and down again, stage after stage; each projects its err
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .layers import SuperResolver, conv, require_scale
+from .layers import Stage, SuperResolver, conv, require_scale
+
+PROJECTION_RADIUS = 3  # three times up or down, each of which reaches the next LR pixel
 
 
 def activated(**convolution: nn.Module) -> nn.Sequential:
@@ -61,6 +64,16 @@ class DownProjection(nn.Module):
         return low + self.down_conv3(self.down_conv2(low) - high)
 
 
+def ascend(projection: nn.Module, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    lows, highs = state
+    return lows, torch.cat([projection(lows), highs], 1)
+
+
+def descend(projection: nn.Module, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    lows, highs = state
+    return torch.cat([projection(highs), lows], 1), highs
+
+
 class DDBPN(SuperResolver):
     """RGB in [0, 1]. scale: 2, 4 or 8. wide: features of the first layer, before they are squeezed to `width`."""
 
@@ -79,13 +92,18 @@ class DDBPN(SuperResolver):
                 self.add_module(f"down{i}", DownProjection(width, scale, n_seen=i))
         self.output_conv = nn.Sequential(OrderedDict(conv=conv(n_stages * width, 3, 3)))
 
-    def features(self, lr: Tensor) -> Tensor:
+    def stages(self) -> list[Stage]:
+        """The state is what all projections so far found at LR and at SR, the latest first."""
+        strides = (1, *self.feature_strides)
+        stages = [Stage(self._enter, 1 + PROJECTION_RADIUS, strides)]
+        for i in range(1, self.n_stages):
+            stages.append(Stage(partial(descend, self.get_submodule(f"down{i}")), PROJECTION_RADIUS, strides))
+            stages.append(Stage(partial(ascend, self.get_submodule(f"up{i + 1}")), PROJECTION_RADIUS, strides))
+        return [*stages, Stage(lambda state: state[1], 0, self.feature_strides)]
+
+    def _enter(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         low = self.feat1(self.feat0(lr))
-        lows, highs = [], [self.get_submodule("up1")(low)]  # the latest first
-        for i in range(2, self.n_stages + 1):
-            lows.insert(0, self.get_submodule(f"down{i - 1}")(torch.cat(highs, 1)))
-            highs.insert(0, self.get_submodule(f"up{i}")(torch.cat(lows, 1)))
-        return torch.cat(highs, 1)
+        return low[:, :0], self.get_submodule("up1")(low)  # later projections do not see these first features
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.output_conv(features)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, shuffle_upsampler
 
 DILATIONS = (3, 5, 7)
 
@@ -95,19 +95,24 @@ class DRLN(SuperResolver):
         self.upsample = nn.Sequential(OrderedDict(up=nn.Sequential(OrderedDict(body=upsampler))))
         self.tail = conv(width, 3, 3)
 
-    def features(self, lr: Tensor) -> Tensor:
-        shallow = skip = fused = self.head(self.sub_mean(lr))
+    def stages(self) -> list[Stage]:
+        last = self.get_submodule(f"c{sum(self.groups)}")
+        return [Stage(self._cascade, None), Stage(lambda state: state[0] + last(state[1]), 1)]
+
+    def _cascade(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last fusion is added to, and what it fuses."""
+        shallow = skip = fused = seen = self.head(self.sub_mean(lr))
         names = iter(range(1, sum(self.groups) + 1))
         unused = self.groups[0] + 1  # the official code leaves one fusion out: block 5 reads what block 4 reads
-        for n_blocks in self.groups:
+        for group, n_blocks in enumerate(self.groups):
+            skip = skip + fused if group else shallow
             seen, x = fused, skip  # the fusions go on from the last fusion, the blocks from the skip
             for _ in range(n_blocks):
                 i = next(names)
                 seen = torch.cat([seen, self.get_submodule(f"b{i}")(x)], 1)
-                if i != unused:
+                if i not in (unused, sum(self.groups)):
                     x = fused = self.get_submodule(f"c{i}")(seen)
-            skip = skip + fused
-        return skip + shallow
+        return skip + shallow, seen
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.add_mean(self.tail(self.upsample(features)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import MeanShift, Stage, SuperResolver, conv, long_skip, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, long_skip, on_last, shuffle_upsampler
 
 
 class ResidualBlock(nn.Module):
@@ -36,7 +36,8 @@ class EDSR(SuperResolver):
 
     def stages(self) -> list[Stage]:
         *blocks, last = self.body
-        return long_skip(nn.Sequential(self.sub_mean, self.head), blocks, last, radius=2)
+        body = [Stage(on_last(block), 2) for block in blocks]
+        return long_skip(nn.Sequential(self.sub_mean, self.head), body, last)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.add_mean(self.tail(features))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import SuperResolver, conv, shuffle_once
+from .layers import Stage, SuperResolver, conv, shuffle_once
 
 
 class ESPCN(SuperResolver):
@@ -21,8 +21,8 @@ class ESPCN(SuperResolver):
         self.first_part = nn.Sequential(conv(channels, width, 5), nn.Tanh(), conv(width, width // 2, 3), nn.Tanh())
         self.last_part = shuffle_once(scale, width // 2, channels)
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.first_part(lr)
+    def stages(self) -> list[Stage]:
+        return [Stage(self.first_part[:2], 2), Stage(self.first_part[2:], 1)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.last_part(features)

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from .layers import MeanShift, SuperResolver, conv, drop_on_load, pad_to_multiple, require_scale, shuffle_upsampler
+from .layers import (
+    MeanShift,
+    Stage,
+    SuperResolver,
+    conv,
+    drop_on_load,
+    pad_to_multiple,
+    require_scale,
+    shuffle_upsampler,
+    without_padding,
+)
 from .swin import (
     attend,
     attention_bias,
@@ -181,7 +191,11 @@ class Group(nn.Module):
 
     def forward(self, x: Tensor, near: Tensor, far: Tensor, mask: Tensor) -> Tensor:
         y = self.residual_group(x, near, far, mask)
-        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.close(x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def close(self, x: Tensor, y: Tensor) -> Tensor:
+        """(n, c, h, w), as the convolution."""
+        return x + self.conv(y)
 
 
 class HAT(SuperResolver):
@@ -192,8 +206,7 @@ class HAT(SuperResolver):
     upsampler. Stochastic depth, which the authors train with, is left out.
     """
 
-    # Runs whole: what the padding adds at the right and below reaches the last pixels through the upsampler.
-    reconstruct_radius = None
+    reconstruct_radius = 3  # convolutions at strides 1, 1, 2 and 4: 1 + 1 + 1/2 + 1/4, rounded up
 
     def __init__(
         self,
@@ -213,7 +226,7 @@ class HAT(SuperResolver):
     ) -> None:
         super().__init__()
         require_scale(scale, (2, 3, 4, 8), "HAT")
-        self.window, self.wide = window, wide
+        self.scale, self.window, self.wide = scale, window, wide
         drop_on_load(self, "relative_position_index_SA", "relative_position_index_OCA")
         self.sub_mean = MeanShift(-1)
         self.add_mean = MeanShift(+1)
@@ -229,19 +242,36 @@ class HAT(SuperResolver):
         self.conv_last = conv(up_width, 3, 3)
         start_linear(self)
 
-    def features(self, lr: Tensor) -> Tensor:
-        """At the padded size: to a multiple of the window, by reflection at the right and below."""
+    def stages(self) -> list[Stage]:
+        *_, last = self.layers
+        assert isinstance(last, Group)
+
+        def close(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            shallow, x, y = state
+            return shallow, last.close(x, y)
+
+        def leave(state: tuple[Tensor, ...]) -> Tensor:
+            shallow, x = state
+            return shallow + self.conv_after_body(self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+
+        return [Stage(self._until_last_attention, None), Stage(close, 1), Stage(leave, 1)]
+
+    def _until_last_attention(self, lr: Tensor) -> tuple[Tensor, ...]:
+        """What the body is added to, the last group's input, and what its attentions have made of it.
+
+        At the padded size: to a multiple of the window, by reflection at the right and below.
+        """
         shallow = self.conv_first(self.sub_mean(pad_to_multiple(lr, self.window)))
         square, half = (self.window, self.window), (self.window // 2, self.window // 2)
         near, far = position_index(square, lr.device), wide_index(self.window, self.wide, lr.device)
         mask = shift_mask(shallow.shape[2:], square, half, shallow)
         x = self.patch_embed["norm"](shallow.permute(0, 2, 3, 1))
-        for group in self.layers:
+        *groups, last = self.layers
+        for group in groups:
             x = group(x, near, far, mask)
-        return shallow + self.conv_after_body(self.norm(x).permute(0, 3, 1, 2))
+        y = last.get_submodule("residual_group")(x, near, far, mask)
+        return shallow, x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        """Cuts off what the padding added."""
         x = self.conv_last(self.upsample(self.conv_before_upsample(features)))
-        height, width = (s * x.shape[-1] // features.shape[-1] for s in lr.shape[-2:])
-        return self.add_mean(x[..., :height, :width])
+        return self.add_mean(without_padding(x, lr, self.scale))

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from .layers import SuperResolver, conv, rename, require_scale
+from .layers import Stage, SuperResolver, conv, from_last, on_last, rename, require_scale
 
 SLOPE = 0.2
 IMAGE_KERNEL = 4
@@ -36,8 +36,13 @@ class FeatureEmbedding(nn.Module):
         convolutions = (*(conv(width, width, 3, bias=bias) for _ in range(depth)), Doubling(width, width, kernel, bias))
         self.cov_block = nn.Sequential(*(m for c in convolutions for m in (c, nn.LeakyReLU(SLOPE, inplace=True))))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.cov_block(x)
+    def steps(self, n: int) -> list[nn.Sequential]:
+        """n convolutions at a time, then the last one alone, which doubles the size."""
+        *layers, last, activation = self.cov_block
+        return [
+            *(nn.Sequential(*layers[i : i + 2 * n]) for i in range(0, len(layers), 2 * n)),
+            nn.Sequential(last, activation),
+        ]
 
 
 class LapSRN(SuperResolver):
@@ -74,13 +79,17 @@ class LapSRN(SuperResolver):
             ],
         )
 
-    def features(self, lr: Tensor) -> tuple[Tensor, ...]:
-        x = leaky_relu(self.conv_input(lr), SLOPE)
-        pyramid = []
-        for level in self.levels:
-            x = self.get_submodule(f"convt_F{level}")(x)
-            pyramid.append(x)
-        return tuple(pyramid)
+    def stages(self) -> list[Stage]:
+        """The state is the pyramid so far, the level at work last."""
+        stages = [Stage(lambda lr: (leaky_relu(self.conv_input(lr), SLOPE),), 1)]
+        embeddings = [module for module in self.modules() if isinstance(module, FeatureEmbedding)]
+        for level, (embedding, stride) in enumerate(zip(embeddings, self.feature_strides, strict=True)):
+            first, *steps, double = embedding.steps(stride // 2)  # so many convolutions reach one LR pixel
+            at_work = (*self.feature_strides[:level], stride // 2)
+            stages.append(Stage(from_last(first) if level else on_last(first), 1, at_work))
+            stages += [Stage(on_last(step), 1, at_work) for step in steps]
+            stages.append(Stage(on_last(double), 1, self.feature_strides[: level + 1]))
+        return stages
 
     def reconstruct(self, features: tuple[Tensor, ...], lr: Tensor) -> Tensor:
         image = lr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -20,12 +20,15 @@ class Stage:
     """A step of `features`, from state to state: a tensor or a tuple of tensors.
 
     radius: how many LR pixels around a pixel the step looks at; None: at the whole image. strides: pixels per LR pixel
-    of each tensor that comes out; None: all are at LR resolution.
+    of the tensors that come out, of each or of all alike; 0: no image, but something that is handed on whole (keys and
+    values). multiple: a part of an image that goes in begins and ends at multiples of so many LR pixels, or at the
+    image's border, and so do windows and strides within.
     """
 
     run: Callable[[Any], Any]
     radius: int | None
-    strides: tuple[int, ...] | None = None
+    strides: int | tuple[int, ...] = 1
+    multiple: int = 1
 
 
 class SuperResolver(nn.Module):
@@ -42,7 +45,7 @@ class SuperResolver(nn.Module):
     reconstruct_radius: int | None = None
 
     def stages(self) -> list[Stage]:
-        return [Stage(self.features, None)]
+        return [Stage(self.features, None, self.feature_strides)]
 
     def features(self, lr: Tensor) -> Any:
         return reduce(lambda state, stage: stage.run(state), self.stages(), lr)
@@ -59,17 +62,41 @@ def channel_weights(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(conv(width, hidden, 1), nn.ReLU(inplace=True), conv(hidden, width, 1), nn.Sigmoid())
 
 
-def long_skip(head: nn.Module, blocks: Sequence[nn.Module], last: nn.Module, radius: int) -> list[Stage]:
-    """x = head(lr), then x + last(blocks(x)): a residual body. head and last are 3×3; radius: of one block."""
+def on_last(step: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """What `step` makes of a state's last tensor takes its place."""
+    return lambda state: (*state[:-1], step(state[-1]))
 
-    def through(block: nn.Module) -> Stage:
-        return Stage(lambda state: (state[0], block(state[1])), radius)
+
+def from_last(step: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """What `step` makes of a state's last tensor joins the state."""
+    return lambda state: (*state, step(state[-1]))
+
+
+def rejoin(step: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """…, x, y → …, x + step(y): the end of what `from_last` began."""
+    return lambda state: (*state[:-2], state[-2] + step(state[-1]))
+
+
+def stages_of(blocks: Iterable[Any]) -> list[Stage]:
+    """Of blocks in a row that list their own."""
+    return [stage for block in blocks for stage in block.stages()]
+
+
+def long_skip(
+    head: nn.Module, body: Sequence[Stage], last: nn.Module, radius: int = 1, last_radius: int | None = 1
+) -> list[Stage]:
+    """x = head(lr), then x + last(body(x)): the state is x and, last, what `body` has made of it. radius: of head."""
 
     def enter(lr: Tensor) -> tuple[Tensor, Tensor]:
         x = head(lr)
         return x, x
 
-    return [Stage(enter, 1), *map(through, blocks), Stage(lambda state: state[0] + last(state[1]), 1)]
+    return [Stage(enter, radius), *body, Stage(lambda state: state[0] + last(state[1]), last_radius)]
+
+
+def without_padding(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """Cuts off what `pad_to_multiple` has added."""
+    return sr[..., : scale * lr.shape[-2], : scale * lr.shape[-1]]
 
 
 class ConditionalResolver(SuperResolver):
@@ -100,6 +127,12 @@ class ConditionalResolver(SuperResolver):
         ):
             raise ValueError(f"The condition's shape is ({n}, {k}) or {wanted}, not {tuple(given.shape)}.")
         return maps.expand(wanted)
+
+    def join(self, condition: Tensor | None) -> Stage:
+        """lr → lr and the condition's maps. Given maps cover the whole image, numbers are the same in every part."""
+        whole = condition is not None and condition.ndim == 4
+        strides = (1, self.condition_stride)
+        return Stage(lambda lr: (lr, self.condition_maps(lr, condition)), None if whole else 0, strides)
 
     def stages(self, condition: Tensor | None = None) -> list[Stage]:
         raise NotImplementedError

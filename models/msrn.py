@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, conv, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, from_last, shuffle_upsampler, stages_of
 
 
 class MultiScaleBlock(nn.Module):
@@ -23,10 +23,17 @@ class MultiScaleBlock(nn.Module):
         self.conv_5_2 = conv(2 * width, 2 * width, 5)
         self.confusion = conv(4 * width, width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        both = torch.cat([self.conv_3_1(x).relu(), self.conv_5_1(x).relu()], 1)
+    def stages(self) -> list[Stage]:
+        """From the outputs of all blocks before to these and one more."""
+        return [Stage(from_last(self._look), 2), Stage(self._look_again, 2)]
+
+    def _look(self, x: Tensor) -> Tensor:
+        return torch.cat([self.conv_3_1(x).relu(), self.conv_5_1(x).relu()], 1)
+
+    def _look_again(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        *outputs, both = state
         both = torch.cat([self.conv_3_2(both).relu(), self.conv_5_2(both).relu()], 1)
-        return x + self.confusion(both)
+        return *outputs, outputs[-1] + self.confusion(both)
 
 
 class MSRN(SuperResolver):
@@ -43,12 +50,13 @@ class MSRN(SuperResolver):
         fusion = (conv((n_blocks + 1) * width, width, 1), conv(width, width, 3))
         self.tail = nn.Sequential(*fusion, shuffle_upsampler(scale, width), conv(width, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = shallow = self.head(self.sub_mean(lr))
-        outputs = []
-        for block in self.body:
-            x = block(x)
-            outputs.append(x)
+    def stages(self) -> list[Stage]:
+        """The state is the outputs of the head and of all blocks so far."""
+        enter = Stage(lambda lr: (self.head(self.sub_mean(lr)),), 1)
+        return [enter, *stages_of(self.body), Stage(self._fuse, 1)]
+
+    def _fuse(self, state: tuple[Tensor, ...]) -> Tensor:
+        shallow, *outputs = state
         return self.tail[:2](torch.cat([*outputs, shallow], 1))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ one step on to the next.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .attention import attend, flatten_positions
-from .layers import SuperResolver, conv
+from .layers import Stage, SuperResolver, conv
 
 TENSORFLOW = {
     "kernel": "weight",
@@ -53,20 +54,29 @@ class Recurrence(nn.Module):
         for name in norms[3:]:
             self.add_module(name, norm(width))
 
-    def forward(self, start: Tensor) -> Tensor:
-        x = start
-        queries: list[Tensor] = []
-        keys: list[Tensor] = []
-        for names in self.turns:
-            norm_x, norm_a, norm_b = (self.get_submodule(name) for name in names)
-            x = norm_x(x).relu()
-            queries = [*(queries if self.propagate else []), flatten_positions(self.non_local_theta(x))]
-            keys = [*(keys if self.propagate else []), flatten_positions(self.non_local_phi(x))]
-            value = flatten_positions(self.non_local_g(x))
-            attended = attend(torch.cat(queries, 2), torch.cat(keys, 2), value, self.attention_slice)
-            x = x + attended.mT.unflatten(2, x.shape[-2:])
-            x = start + self.RB1_b(norm_b(self.RB1_a(norm_a(x))).relu())
-        return x
+    def stages(self) -> list[Stage]:
+        """Between turns the state is start, x, queries (n, c, h, w) and keys (n, positions, c).
+
+        The queries of a part of the image look at the keys of the whole.
+        """
+        look = [Stage(partial(self._look, turn), None, (1, 1, 1, 0, 0)) for turn in self.turns]
+        attend = [Stage(partial(self._attend, turn), 2, (1, 1, 1, 0)) for turn in self.turns]
+        return [stage for turn in zip(look, attend, strict=True) for stage in turn]
+
+    def _look(self, turn: list[str], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        start, x, queries, keys = state
+        x = self.get_submodule(turn[0])(x).relu()
+        query, key = self.non_local_theta(x), flatten_positions(self.non_local_phi(x))
+        if self.propagate:
+            query, key = torch.cat([queries, query], 1), torch.cat([keys, key], 2)
+        return start, x, query, key, flatten_positions(self.non_local_g(x))
+
+    def _attend(self, turn: list[str], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        start, x, query, key, value = state
+        norm_a, norm_b = (self.get_submodule(name) for name in turn[1:])
+        attended = attend(flatten_positions(query), key, value, self.attention_slice)
+        x = x + attended.mT.unflatten(2, x.shape[-2:])
+        return start, start + self.RB1_b(norm_b(self.RB1_a(norm_a(x))).relu()), query, key
 
 
 class NLRN(SuperResolver):
@@ -77,6 +87,8 @@ class NLRN(SuperResolver):
     restore overlapping patches of 45×45 one by one. attention_slice: positions attended at a time, hence the memory;
     without effect on the numbers.
     """
+
+    reconstruct_radius = 1
 
     def __init__(self, *, channels: int, depth: int, width: int, propagate: bool, attention_slice: int | None) -> None:
         super().__init__()
@@ -92,8 +104,13 @@ class NLRN(SuperResolver):
         split = ((key.rpartition("."), value) for key, value in state.items())
         return {f"{layer}.{TENSORFLOW.get(last, last)}": value for (layer, _, last), value in split}
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.rnn(self.conv1(self.batch_normalization(lr)))
+    def stages(self) -> list[Stage]:
+        return [Stage(self._enter, 1, (1, 1, 1, 0)), *self.rnn.stages(), Stage(lambda state: state[1], 0)]
+
+    def _enter(self, lr: Tensor) -> tuple[Tensor, ...]:
+        start = self.conv1(self.batch_normalization(lr))
+        none = start[:, :0]  # no queries, no keys
+        return start, start, none, flatten_positions(none)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return lr + self.conv_end(self.batch_normalization_1(features).relu())

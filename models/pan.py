@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from .layers import Stage, SuperResolver, conv, long_skip
+from .layers import Stage, SuperResolver, conv, long_skip, on_last
 
 SLOPE = 0.2
 
@@ -82,7 +82,8 @@ class PAN(SuperResolver):
         self.conv_last = conv(up_width, 3, 3)
 
     def stages(self) -> list[Stage]:
-        return long_skip(self.conv_first, list(self.SCPA_trunk), self.trunk_conv, radius=2)
+        body = [Stage(on_last(block), 2) for block in self.SCPA_trunk]
+        return long_skip(self.conv_first, body, self.trunk_conv)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import MeanShift, SuperResolver, channel_weights, conv, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, channel_weights, conv, long_skip, on_last, shuffle_upsampler
 
 
 class ChannelAttention(nn.Module):
@@ -58,9 +58,10 @@ class RCAN(SuperResolver):
         self.body = nn.Sequential(*groups, conv(width, width, 3))
         self.tail = nn.Sequential(shuffle_upsampler(scale, width), conv(width, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = self.head(self.sub_mean(lr))
-        return x + self.body(x)
+    def stages(self) -> list[Stage]:
+        *groups, last = self.body
+        body = [Stage(on_last(group), None) for group in groups]
+        return long_skip(nn.Sequential(self.sub_mean, self.head), body, last)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.add_mean(self.tail(features))

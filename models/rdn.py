@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .layers import SuperResolver, conv, require_scale, shuffle_factors
+from .layers import Stage, SuperResolver, conv, from_last, on_last, require_scale, shuffle_factors, stages_of
 
 
 class DenseLayer(nn.Module):
@@ -31,8 +31,15 @@ class ResidualDenseBlock(nn.Module):
         self.convs = nn.Sequential(*(DenseLayer(width + i * growth, growth) for i in range(n_layers)))
         self.LFF = conv(width + n_layers * growth, width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.LFF(self.convs(x))
+    def stages(self) -> list[Stage]:
+        """From the outputs of all blocks before to these and one more."""
+        first, *others = self.convs
+        through = (Stage(on_last(layer), 1) for layer in others)
+        return [Stage(from_last(first), 1), *through, Stage(self._fuse, 0)]
+
+    def _fuse(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        *outputs, found = state
+        return *outputs, outputs[-1] + self.LFF(found)
 
 
 class RDN(SuperResolver):
@@ -52,13 +59,13 @@ class RDN(SuperResolver):
             steps += [conv(growth if steps else width, factor * factor * growth, 3), nn.PixelShuffle(factor)]
         self.UPNet = nn.Sequential(*steps, conv(growth, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        shallow = self.SFENet1(lr)
-        x = self.SFENet2(shallow)
-        outputs = []
-        for block in self.RDBs:
-            x = block(x)
-            outputs.append(x)
+    def stages(self) -> list[Stage]:
+        """The state is the outputs of the first two convolutions and of all blocks so far."""
+        enter = [Stage(lambda lr: (self.SFENet1(lr),), 1), Stage(from_last(self.SFENet2), 1)]
+        return [*enter, *stages_of(self.RDBs), Stage(self._fuse, 1)]
+
+    def _fuse(self, state: tuple[Tensor, ...]) -> Tensor:
+        shallow, _, *outputs = state
         return shallow + self.GFF(torch.cat(outputs, 1))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .attention import attend, flatten_positions
-from .layers import MeanShift, SuperResolver, conv, pad_to_multiple, shuffle_upsampler
+from .layers import MeanShift, Stage, SuperResolver, conv, on_last, pad_to_multiple, shuffle_upsampler, without_padding
 
 
 class ResidualBlock(nn.Module):
@@ -78,8 +78,11 @@ class AttentionBlock(nn.Module):
         self.RA_tail = nn.Sequential(ResidualBlock(width), ResidualBlock(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.RA_tail(self.mask(x))
+
+    def mask(self, x: Tensor) -> Tensor:
         x = self.RA_RB1(x)
-        return self.RA_tail(x + self.RA_TB(x) * self.RA_MB(x))
+        return x + self.RA_TB(x) * self.RA_MB(x)
 
 
 class Group(nn.Module):
@@ -94,7 +97,7 @@ class Group(nn.Module):
 class RNAN(SuperResolver):
     """RGB in 0..peak (official: 255). scale: 2, 3, 4 or 8. n_groups: with the two non-local ones.
 
-    The official network takes even sides only; `features` continues others by reflection and needs at least 2×2 pixels.
+    The official network takes even sides only; others are continued by reflection and need at least 2×2 pixels.
     attention_slice: positions that a non-local block attends at a time; without effect on the numbers.
     """
 
@@ -102,6 +105,7 @@ class RNAN(SuperResolver):
 
     def __init__(self, *, scale: int, n_groups: int, width: int, peak: float, attention_slice: int | None) -> None:
         super().__init__()
+        self.scale = scale
         self.sub_mean = MeanShift(-1, peak)
         self.add_mean = MeanShift(+1, peak)
         self.head = nn.Sequential(conv(3, width, 3))
@@ -110,11 +114,16 @@ class RNAN(SuperResolver):
         self.body_nl_high = nn.Sequential(Group(width, [NonLocal(width, attention_slice)]))
         self.tail = nn.Sequential(shuffle_upsampler(scale, width), conv(width, 3, 3))
 
-    def features(self, lr: Tensor) -> Tensor:
-        height, width = lr.shape[-2:]
-        x = self.head(self.sub_mean(pad_to_multiple(lr, 2)))
-        x = x + self.body_nl_high(self.body(self.body_nl_low(x)))
-        return x[..., :height, :width]
+    def stages(self) -> list[Stage]:
+        attention, last = self.body_nl_high.get_submodule("0.body").children()
+        assert isinstance(attention, AttentionBlock)
+
+        def until_last_mask(lr: Tensor) -> tuple[Tensor, Tensor]:
+            x = self.head(self.sub_mean(pad_to_multiple(lr, 2)))
+            return x, attention.mask(self.body(self.body_nl_low(x)))
+
+        tail = (Stage(on_last(block), 2) for block in attention.RA_tail)
+        return [Stage(until_last_mask, None), *tail, Stage(lambda state: state[0] + last(state[1]), 1)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        return self.add_mean(self.tail(features))
+        return self.add_mean(without_padding(self.tail(features), lr, self.scale))

@@ -12,7 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from .layers import SuperResolver, conv, rename, shuffle_factors
+from .layers import (
+    Stage,
+    SuperResolver,
+    conv,
+    from_last,
+    long_skip,
+    on_last,
+    rejoin,
+    rename,
+    shuffle_factors,
+    stages_of,
+)
 
 SLOPE = 0.2
 RES_SCALE = 0.2
@@ -41,8 +52,11 @@ class ResidualInResidual(nn.Module):
         self.RDB2 = DenseBlock(width, growth)
         self.RDB3 = DenseBlock(width, growth)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + RES_SCALE * self.RDB3(self.RDB2(self.RDB1(x)))
+    def stages(self) -> list[Stage]:
+        """On the last tensor of the state."""
+        first, *others = (self.RDB1, self.RDB2, self.RDB3)
+        through = (Stage(on_last(block), N_LAYERS) for block in others)
+        return [Stage(from_last(first), N_LAYERS), *through, Stage(rejoin(lambda y: RES_SCALE * y), 0)]
 
 
 class RRDBNet(SuperResolver):
@@ -76,9 +90,8 @@ class RRDBNet(SuperResolver):
             ],
         )
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = self.conv_first(lr)
-        return x + self.trunk_conv(self.RRDB_trunk(x))
+    def stages(self) -> list[Stage]:
+        return long_skip(self.conv_first, stages_of(self.RRDB_trunk), self.trunk_conv)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

@@ -93,9 +93,10 @@ class SFTGAN(ConditionalResolver):
     def stages(self, condition: Tensor | None = None) -> list[Stage]:
         *blocks, transform, last = self.sft_branch
 
-        def enter(lr: Tensor) -> tuple[Tensor, ...]:
+        def enter(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            lr, maps = state
             x = self.conv0(lr)
-            return x, x, self.CondNet(self.condition_maps(lr, condition))
+            return x, x, self.CondNet(maps)
 
         def through(block: nn.Module) -> Stage:
             return Stage(lambda state: (state[0], block(state[1], state[2]), state[2]), 2)
@@ -103,7 +104,7 @@ class SFTGAN(ConditionalResolver):
         def leave(state: tuple[Tensor, ...]) -> Tensor:
             return state[0] + last(transform(state[1], state[2]))
 
-        return [Stage(enter, None), *map(through, blocks), Stage(leave, 1)]
+        return [self.join(condition), Stage(enter, 1), *map(through, blocks), Stage(leave, 1)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.HR_branch(features)

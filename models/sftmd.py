@@ -85,8 +85,8 @@ class SFTMD(ConditionalResolver):
     def stages(self, condition: Tensor | None = None) -> list[Stage]:
         transform = self.get_submodule(self.last_name)
 
-        def enter(lr: Tensor) -> tuple[Tensor, ...]:
-            code = self.condition_maps(lr, condition)
+        def enter(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            lr, code = state
             x = torch.cat([lr, code], 1) if self.demo else lr
             x = self.conv3(leaky_relu(self.conv2(leaky_relu(self.conv1(x), SLOPE)), SLOPE))
             return x, x, code
@@ -101,7 +101,7 @@ class SFTMD(ConditionalResolver):
                 return shallow + self.conv_mid(transform(x, code).relu())
             return self.conv_mid(transform(x + shallow, code))
 
-        return [Stage(enter, None), *map(through, self.block_names), Stage(leave, 3)]
+        return [self.join(condition), Stage(enter, 3), *map(through, self.block_names), Stage(leave, 3)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.conv_output(self.upscale(features))

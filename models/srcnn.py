@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .layers import SuperResolver, conv
+from .layers import Stage, SuperResolver, conv
 
 
 class SRCNN(SuperResolver):
@@ -28,9 +28,15 @@ class SRCNN(SuperResolver):
         self.conv1 = conv(channels, wide, extraction, padding_mode=padding_mode)
         self.conv2 = conv(wide, narrow, mapping, padding_mode=padding_mode)
         self.conv3 = conv(narrow, channels, reconstruction, padding_mode=padding_mode)
+        self.radii = extraction // 2, mapping // 2
+        self.reconstruct_radius = reconstruction // 2
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.conv2(self.conv1(lr).relu()).relu()
+    def stages(self) -> list[Stage]:
+        extraction, mapping = self.radii
+        return [
+            Stage(lambda image: self.conv1(image).relu(), extraction),
+            Stage(lambda patches: self.conv2(patches).relu(), mapping),
+        ]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.conv3(features)

@@ -7,12 +7,13 @@ New: dense blocks, joined by dense skip connections, so that the upsampler sees 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .layers import SuperResolver, conv, rename, require_scale
+from .layers import Stage, SuperResolver, conv, rename, require_scale, stages_of
 
 
 class Layer(nn.Module):
@@ -33,12 +34,15 @@ class DenseBlock(nn.Module):
         self.block = nn.Sequential(*(Layer(n, growth) for n in n_seen))
         self.own_only = own_only
 
-    def forward(self, x: Tensor) -> Tensor:
+    def stages(self) -> list[Stage]:
+        """Between layers the state is x and what the layers so far have found."""
         first, *others = self.block
-        found = first(x)
-        for layer in others:
-            found = torch.cat([found, layer(found if self.own_only else torch.cat([x, found], 1))], 1)
-        return torch.cat([x, found], 1)
+        through = (Stage(partial(self._grow, layer), 1) for layer in others)
+        return [Stage(lambda x: (x, first(x)), 1), *through, Stage(lambda state: torch.cat(state, 1), 0)]
+
+    def _grow(self, layer: nn.Module, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        x, found = state
+        return x, torch.cat([found, layer(found if self.own_only else torch.cat([x, found], 1))], 1)
 
 
 class SRDenseNet(SuperResolver):
@@ -48,9 +52,8 @@ class SRDenseNet(SuperResolver):
     other one is dense all through, starts from 16 features, and has deconvolutions of kernel 4 without activations.
     """
 
-    reconstruct_radius = (
-        1  # transposed convolutions reach the next pixel of the level below, as does the 3×3 at the end
-    )
+    # transposed convolutions reach the next pixel of the level below, as does the 3×3 at the end
+    reconstruct_radius = 1
 
     def __init__(
         self,
@@ -98,8 +101,8 @@ class SRDenseNet(SuperResolver):
             ],
         )
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.bottleneck(self.dense_blocks(self.conv(lr)))
+    def stages(self) -> list[Stage]:
+        return [Stage(self.conv, 1), *stages_of(self.dense_blocks), Stage(self.bottleneck, 0)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.reconstruction(self.deconv(features))

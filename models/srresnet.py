@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pixel_shuffle
 
-from .layers import SuperResolver, conv, rename, require_scale, shuffle_factors
+from .layers import Stage, SuperResolver, conv, long_skip, on_last, rename, require_scale, shuffle_factors
 
 SLOPE = 0.2
 MSR_SLOPE = 0.1
@@ -54,6 +54,7 @@ class SRResNet(SuperResolver):
         if norm not in ("batch", "instance"):
             raise ValueError(f"The normalisation of SRResNet is 'batch' or 'instance', not '{norm}'.")
         batch = norm == "batch"
+        self.local = batch  # in evaluation; an instance is the whole image
         kind = nn.BatchNorm2d if batch else nn.InstanceNorm2d
 
         def activation() -> nn.Module:
@@ -81,9 +82,9 @@ class SRResNet(SuperResolver):
             ],
         )
 
-    def features(self, lr: Tensor) -> Tensor:
-        x = self.conv1(lr)
-        return x + self.conv2(self.trunk(x))
+    def stages(self) -> list[Stage]:
+        body = [Stage(on_last(block), 2 if self.local else None) for block in self.trunk]
+        return long_skip(self.conv1, body, self.conv2, radius=4, last_radius=1 if self.local else None)
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         return self.conv3(self.upsampling(features))
@@ -118,8 +119,9 @@ class MSRResNet(SuperResolver):
         self.conv_hr = conv(width, width, 3)
         self.conv_last = conv(width, 3, 3)
 
-    def features(self, lr: Tensor) -> Tensor:
-        return self.body(leaky_relu(self.conv_first(lr), MSR_SLOPE))
+    def stages(self) -> list[Stage]:
+        enter = Stage(lambda lr: leaky_relu(self.conv_first(lr), MSR_SLOPE), 1)
+        return [enter, *(Stage(block, 2) for block in self.body)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

@@ -8,15 +8,51 @@ The blocks are BasicSR's, under their own names; this file says in which order t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .basicsr import build_network
-from .layers import MeanShift, SuperResolver, drop_on_load, pad_to_multiple, require_scale
+from .layers import (
+    MeanShift,
+    Stage,
+    SuperResolver,
+    drop_on_load,
+    from_last,
+    on_last,
+    pad_to_multiple,
+    rejoin,
+    require_scale,
+    without_padding,
+)
 
 TABLES = ("relative_position_index", "attn_mask")  # of every block; they follow from the sizes
+
+
+def as_tokens(image: Tensor) -> Tensor:
+    """(n, c, h, w) → (n, h·w, c), as BasicSR's blocks have it."""
+    return image.flatten(2).mT
+
+
+def as_image(tokens: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `as_tokens`, for an image of the size of `like`."""
+    return tokens.mT.unflatten(2, like.shape[-2:])
+
+
+def group_stages(group: Any, window: int) -> list[Stage]:
+    """The paper's RSTB, on a state's last tensor: blocks of attention, shifted or not, and a residual convolution."""
+
+    def attend(block: nn.Module) -> Callable[[Tensor], Tensor]:
+        return lambda x: as_image(block(as_tokens(x), x.shape[-2:]), x)
+
+    steps = [from_last, *[on_last] * (len(group.residual_group.blocks) - 1)]
+    blocks = [
+        Stage(step(attend(block)), block.shift_size, multiple=window)
+        for step, block in zip(steps, group.residual_group.blocks, strict=True)
+    ]
+    return [*blocks, Stage(rejoin(group.conv), 1)]
 
 
 class SwinIR(SuperResolver):
@@ -26,9 +62,6 @@ class SwinIR(SuperResolver):
     (lightweight). train_size: LR pixels a side for which BasicSR keeps its masks at hand; other sizes run as well.
     Raises ImportError where BasicSR is not installed.
     """
-
-    # Runs whole: what the padding adds at the right and below reaches the last pixels through the upsampler.
-    reconstruct_radius = None
 
     # BasicSR's
     conv_first: nn.Conv2d
@@ -76,22 +109,27 @@ class SwinIR(SuperResolver):
         self.add_mean = MeanShift(+1)
         for name, module in net.to(device).named_children():
             self.add_module(name, module)
-        self.window = window
+        self.scale, self.window = scale, window
         self.tail = [name for name in ("conv_before_upsample", "upsample", "conv_last") if hasattr(net, name)]
+        # convolutions at strides 1, 1, 2 and 4: 1 + 1 + 1/2 + 1/4, rounded up; the lightweight one has the first alone
+        self.reconstruct_radius = 3 if len(self.tail) > 1 else 1
 
-    def features(self, lr: Tensor) -> Tensor:
-        """At the padded size: to a multiple of the window, by reflection at the right and below."""
+    def stages(self) -> list[Stage]:
+        """Attention sees whole windows, also of those that are shifted by half; so do reflections, half a window on."""
+        groups = [stage for group in self.layers for stage in group_stages(group, self.window)]
+        return [Stage(self._enter, self.window // 2, multiple=self.window), *groups, Stage(self._leave, 1)]
+
+    def _enter(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """To a multiple of the window, by reflection at the right and below."""
         shallow = self.conv_first(self.sub_mean(pad_to_multiple(lr, self.window)))
-        size = (shallow.shape[2], shallow.shape[3])
-        x = self.patch_embed(shallow)
-        for group in self.layers:
-            x = group(x, size)
-        return shallow + self.conv_after_body(self.patch_unembed(self.norm(x), size))
+        return shallow, as_image(self.patch_embed(shallow), shallow)
+
+    def _leave(self, state: tuple[Tensor, Tensor]) -> Tensor:
+        shallow, x = state
+        return shallow + self.conv_after_body(as_image(self.norm(as_tokens(x)), x))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        """Cuts off what the padding added."""
         x = features
         for name in self.tail:
             x = self.get_submodule(name)(x)
-        height, width = (s * x.shape[-1] // features.shape[-1] for s in lr.shape[-2:])
-        return self.add_mean(x[..., :height, :width])
+        return self.add_mean(without_padding(x, lr, self.scale))

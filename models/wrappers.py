@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil, lcm
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from .colour import OFFSET, RGB_TO_YCBCR
 from .layers import Stage, require_size
 from .resize import bicubic
 
-BICUBIC_RADIUS = 3  # LR pixels that a bicubically upsampled pixel sees, with one to spare
+BICUBIC_RADIUS = 2  # LR pixels that a bicubically upsampled pixel sees on either side
 
 
 class Wrapper(nn.Module):
@@ -51,7 +52,7 @@ class Wrapper(nn.Module):
         """The inner network's, behind `encode`, which looks at single pixels; one, where it has none."""
         inner = getattr(self.inner, "stages", None)
         if inner is None:
-            return [Stage(partial(self.features, **condition), None)]
+            return [Stage(partial(self.features, **condition), None, self.feature_strides)]
         return [Stage(self.encode, 0), *inner(**condition)]
 
     def features(self, lr: Tensor, **condition: Tensor) -> Any:
@@ -119,18 +120,33 @@ class Luminance(Wrapper):
 
 
 class PreUpsample(Wrapper):
-    """For a network that refines the bicubically upsampled image. It has no features at LR and runs whole."""
+    """For a network that refines the bicubically upsampled image: what it calls a pixel is one at SR size."""
 
     def __init__(self, inner: nn.Module, scale: int) -> None:
         super().__init__(inner)
         self.scale = scale
 
     @property
+    def feature_strides(self) -> tuple[int, ...]:
+        return tuple(self.scale * stride for stride in super().feature_strides)
+
+    @property
     def reconstruct_radius(self) -> int | None:
-        return None
+        inner = super().reconstruct_radius
+        return None if inner is None else max(ceil(inner / self.scale), BICUBIC_RADIUS)
 
     def stages(self, **condition: Tensor) -> list[Stage]:
-        return [Stage(partial(self.features, **condition), None)]
+        if not hasattr(self.inner, "stages"):
+            return super().stages(**condition)
+        enlarge = Stage(self.encode, BICUBIC_RADIUS, self.scale)
+        return [enlarge, *(self._at_lr(stage) for stage in self.inner.stages(**condition))]
+
+    def _at_lr(self, stage: Stage) -> Stage:
+        """The same step, told in LR pixels."""
+        radius = None if stage.radius is None else ceil(stage.radius / self.scale)
+        inner = stage.strides
+        strides = self.scale * inner if isinstance(inner, int) else tuple(self.scale * stride for stride in inner)
+        return Stage(stage.run, radius, strides, lcm(stage.multiple, self.scale) // self.scale)
 
     def encode(self, lr: Tensor) -> Tensor:
         return bicubic(lr, self.scale)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_models import registered, small_net
+from test_models import each_model, image, kind, small_net
 
 from lamscope.attribution.cone import Region
 from lamscope.attribution.detectors import GradientMagnitude
@@ -42,16 +42,15 @@ class Whole(torch.nn.Module):
         return self.net(lr)
 
 
-HEAVY = {"csnln", "swinir", "swinir_light"}
+SIZES = {"CSNLN": (13, 11), "NLRN": (9, 7)}  # attend over all pixels, some at SR: a cost of their number squared
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in registered()])
+@each_model
 def test_cone_equals_the_whole(name):
     net = small_net(name)
-    if net.reconstruct_radius is None:
-        pytest.skip("runs whole")
-    lr = torch.rand(1, 3, 26, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for window in (Window(0, 0, 8), Window(4 * 26 - 33, 4 * 21 - 17, 16)):
+    height, width = SIZES.get(kind(name), (26, 21))
+    lr = image((height, width))
+    for window in (Window(0, 0, 8), Window(4 * height - 33, 4 * width - 17, 16)):
         score, gradient = slopes(net, lr, window)
         whole_score, whole_gradient = slopes(Whole(net), lr, window)
         assert score.item() == pytest.approx(whole_score.item(), rel=1e-10)

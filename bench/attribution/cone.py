@@ -16,18 +16,21 @@ from torch import Tensor, nn
 from ..types import Window
 from .detectors import Detector
 
+Strides = int | tuple[int, ...]  # pixels per LR pixel of a state's tensors, of each or of all; 0: handed on whole
 WORTH_CUTTING = 0.85  # a crop costs a copy, so it should save a sixth of the work
 
 
 class Stage(Protocol):
-    """A step of a network's features: state → state; radius None looks at the whole image."""
+    """A step of a network's features: state → state; see `Stage` of the networks. radius None: the whole image."""
 
     @property
     def run(self) -> Callable[[Any], Any]: ...
     @property
     def radius(self) -> int | None: ...
     @property
-    def strides(self) -> tuple[int, ...] | None: ...
+    def strides(self) -> Strides: ...
+    @property
+    def multiple(self) -> int: ...
 
 
 class Region(NamedTuple):
@@ -42,31 +45,34 @@ class Region(NamedTuple):
     def area(self) -> int:
         return (self.bottom - self.top) * (self.right - self.left)
 
-    def grown(self, radius: int | None, whole: Region) -> Region:
-        """With a margin, within the image; the whole image for a radius of None."""
+    def grown(self, radius: int | None, whole: Region, multiple: int = 1) -> Region:
+        """With a margin and out to the next multiples, within the image; the whole image for a radius of None."""
         if radius is None:
             return whole
-        top, bottom = max(self.top - radius, 0), min(self.bottom + radius, whole.bottom)
-        return Region(top, bottom, max(self.left - radius, 0), min(self.right + radius, whole.right))
+        top, left = (max((edge - radius) // multiple * multiple, 0) for edge in (self.top, self.left))
+        bottom, right = (-(-(edge + radius) // multiple) * multiple for edge in (self.bottom, self.right))
+        return Region(top, min(bottom, whole.bottom), left, min(right, whole.right))
 
     def within(self, other: Region) -> Region:
         """The same rectangle, counted from the corner of another one."""
         return Region(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)
 
-    def cut(self, tensors: Any, inside: Region, strides: tuple[int, ...] | None = None) -> Any:
-        """This part of tensors that cover `inside`, with so many pixels per LR pixel (None: one).
+    def cut(self, tensors: Any, inside: Region, strides: Strides = 1) -> Any:
+        """This part of tensors that cover `inside`, each or all with so many pixels per LR pixel (0: left whole).
 
         A tensor may go on beyond `inside` at the right and below, where a network has padded the image: a part that
         ends where `inside` ends has that too.
         """
         if isinstance(tensors, Tensor):
             return self.cut((tensors,), inside, strides)[0]
+        if isinstance(strides, int):
+            strides = (strides,) * len(tensors)
         top, left = self.top - inside.top, self.left - inside.left
         height = None if self.bottom == inside.bottom else self.bottom - self.top
         width = None if self.right == inside.right else self.right - self.left
         return tuple(
-            x[..., _part(s * top, s, height), _part(s * left, s, width)]
-            for x, s in zip(tensors, strides or (1,) * len(tensors), strict=True)
+            x[..., _part(s * top, s, height), _part(s * left, s, width)] if s else x
+            for x, s in zip(tensors, strides, strict=True)
         )
 
 
@@ -116,23 +122,19 @@ def cone(net: nn.Module, size: tuple[int, int], window: Window, detector: Detect
     whole = Region(0, size[0], 0, size[1])
     end = window.size + detector.margin
     seen = Region(window.y // scale, -(-(window.y + end) // scale), window.x // scale, -(-(window.x + end) // scale))
-    last = seen.grown(radius, whole)
-    needs = [last]  # what each stage must get right, the first stage first
-    for stage in reversed(stages[1:]):
-        needs.insert(0, needs[0].grown(stage.radius, whole))
-    here = domain = _smaller(needs[0].grown(stages[0].radius, whole), whole)
-    regions = []
-    for need in needs[:-1]:
-        here = _smaller(need, here)
-        regions.append(here)
-    regions.append(last)
-    n_shared = 0 if domain != whole else 1 + next(i for i, r in enumerate(regions) if r != whole or i == len(needs) - 1)
+    needs = [seen.grown(radius, whole)]  # what each stage is given, then what the tail is given
+    for stage in reversed(stages):
+        needs.insert(0, needs[0].grown(stage.radius, whole, stage.multiple))
+    given = [whole]
+    for need, stage in zip(needs, [*stages, None], strict=True):
+        fits = stage is None or given[-1] == given[-1].grown(0, whole, stage.multiple)
+        worth = stage is None or need.area < WORTH_CUTTING * given[-1].area
+        given.append(need if worth or not fits else given[-1])
+    domain, *regions = given[1:]
+    last = regions[-1]
+    n_shared = 0 if domain != whole else 1 + next((i for i, r in enumerate(regions) if r != whole), len(stages) - 1)
     place = Window(window.y - scale * last.top, window.x - scale * last.left, window.size)
     return Cone(whole, domain, tuple(regions), last, n_shared, place)
-
-
-def _smaller(need: Region, here: Region) -> Region:
-    return need if need.area < WORTH_CUTTING * here.area else here
 
 
 def run_shared(net: nn.Module, images: Tensor, n_shared: int) -> Any:
@@ -160,10 +162,10 @@ def run_window(net: nn.Module, cones: Sequence[Cone], state: Any, images: Tensor
         if one.regions[i] != here:
             state, here = one.regions[i].cut(state, here, strides[i]), one.regions[i]
     inside = one.domain.within(one.domain)
-    return tail.reconstruct(state, _gather(images, [c.last.within(c.domain) for c in cones], inside, None))
+    return tail.reconstruct(state, _gather(images, [c.last.within(c.domain) for c in cones], inside, 1))
 
 
-def _gather(state: Any, regions: Sequence[Region], inside: Region, strides: tuple[int, ...] | None) -> Any:
+def _gather(state: Any, regions: Sequence[Region], inside: Region, strides: Strides) -> Any:
     """Each sample's own part of a state that covers `inside`, side by side again."""
     if len(set(regions)) == 1:
         return regions[0].cut(state, inside, strides)
