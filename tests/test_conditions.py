@@ -45,7 +45,7 @@ def run(model, *settings):
 
 
 def cells(folder, model):
-    return sorted(folder.rglob(f"{model}-*.h5"))
+    return sorted(folder.rglob(f"{model}*.h5"))
 
 
 @pytest.mark.parametrize("model", NUMBERS)
