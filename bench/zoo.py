@@ -64,7 +64,8 @@ def attribute(
     net: any module from (n, 3, h, w) to (n, 3, s·h, s·w). window: in SR pixels, y + size ≤ s·h − 1. method: a name of
     conf/attribution; overrides: Hydra's syntax, for instance ["attribution.n_steps=63"]. lr goes to the network's
     device and dtype. condition: for networks that read one, (k,) or (k, m·h, m·w) in place of their default. Raises
-    UserError for an unknown method, a window outside the image, and a condition that the network does not take.
+    UserError for an unknown method, a window outside the image, an image that is too small, and a condition where the
+    network reads none; ValueError for one of another shape.
     """
     if lr.ndim != 3 or lr.shape[0] != 3:
         raise UserError(f"lr is one RGB image of shape (3, h, w), not {tuple(lr.shape)}.")
