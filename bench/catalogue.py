@@ -76,7 +76,9 @@ def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: st
 def print_weights(config: Config) -> None:
     """Which weights are here and where they come from; below, the provenance that shipped files carry."""
     folders = weight_folders(config.machine.weights)
-    print_table(facts(names(None), folders), ["network", "file", "here", "trained on", "licence"])
+    print_table(
+        facts(names(None), folders), ["network", "file", "here", "trained on", "licence"], ["licence", "trained on"]
+    )
     console = terminal()
     for name in names(None):
         with suppress(UserError):

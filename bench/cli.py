@@ -6,6 +6,7 @@ Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user ca
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -24,7 +25,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope report RUNS [out=DIR]  table and figures of stored runs
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from
-  lamscope zoo [format=csv|md|json] [model=a,b] [measure=true]  the collection: facts, cost, what is here
+  lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
@@ -86,6 +87,9 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     verb = arguments[0]
     if verb in VERBS:
+        if verb not in ("run", "train") and arguments[1:] in (["-h"], ["--help"]):  # those two are Hydra's
+            print(inspect.getdoc(VERBS[verb]))
+            return 0
         return VERBS[verb](arguments[1:])
     if "=" in verb or verb.startswith("-"):
         return run(arguments)
@@ -143,7 +147,13 @@ def weights(arguments: list[str]) -> int:
 
 
 def zoo(arguments: list[str]) -> int:
-    """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…]: the collection's table."""
+    """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…=…]: the collection's table.
+
+    Facts, multiply-adds, activations and the receptive field by the paper's rule are there in seconds. measure=true
+    adds what takes time on this device, network by network, each in a process of its own: seconds and peak memory of a
+    forward pass, of the gradient and of LAM, and the support of a pixel. Kept in results/zoo: a stopped measurement
+    goes on, and redo=passes, lam or support makes one again. `--format md` and `--measure` mean the same.
+    """
     from .config import compose
 
     own, others = _own_settings(arguments, {"format", "model", "measure", "redo"})

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,12 +59,15 @@ def attribute(
     method: str = "lam",
     overrides: list[str] | None = None,
     chunk: int | None = None,
+    condition: Tensor | None = None,
 ) -> Attribution:
     """Which LR pixels the network used for a window: lr (3, h, w) RGB in [0, 1] → Attribution with map (3, h, w).
 
     net: any module from (n, 3, h, w) to (n, 3, s·h, s·w). window: in SR pixels, y + size ≤ s·h − 1. method: a name of
     conf/attribution; overrides: Hydra's syntax, for instance ["attribution.n_steps=63"]. lr goes to the network's
-    device and dtype. Raises UserError for an unknown method and a window outside the image.
+    device and dtype. condition: for networks that read one, (k,) or (k, m·h, m·w) in place of their default. Raises
+    UserError for an unknown method, a window outside the image, an image that is too small, and a condition where the
+    network reads none; ValueError for one of another shape.
     """
     if lr.ndim != 3 or lr.shape[0] != 3:
         raise UserError(f"lr is one RGB image of shape (3, h, w), not {tuple(lr.shape)}.")
@@ -73,6 +75,10 @@ def attribute(
     if min(lr.shape[-2:]) < least:
         raise UserError(f"The image is {lr.shape[-1]}×{lr.shape[-2]}; the network needs at least {least}×{least}.")
     config = compose([f"attribution={method}", *(overrides or [])])
+    if condition is not None:
+        if condition_of(net) is None:
+            raise UserError("This network reads no condition beside the image.")
+        net = conditioned(net, condition)
     parameter = next(net.parameters(), lr)
     run = instantiate(config.attribution)
     return run(net, lr.to(parameter.device, parameter.dtype), window, chunk=chunk)
@@ -98,11 +104,11 @@ def condition_of(net: nn.Module) -> tuple[int, int] | None:
     return None if default is None else (len(default), core.condition_stride)  # type: ignore[arg-type,return-value]
 
 
-def conditioned(net: nn.Module, condition: np.ndarray | None) -> nn.Module:
-    """A network that takes an image alone, with one sample's condition for good: (k,) or (k, m·h, m·w)."""
+def conditioned(net: nn.Module, condition: Any) -> nn.Module:
+    """A network that takes an image alone, with one sample's condition for good: (k,) or (k, m·h, m·w), or None."""
     if condition is None:
         return net
-    given = torch.from_numpy(condition)[None].to(next(net.parameters()))
+    given = torch.as_tensor(condition)[None].to(next(net.parameters()))
     return instantiate({"_target_": "lamscope.models.wrappers.Conditioned"}, inner=net, condition=given)
 
 

@@ -8,13 +8,14 @@ import json
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from lamscope.catalogue import catalogue, facts
 from lamscope.cli import main
 from lamscope.config import compose, options
 from lamscope.metrics.cost import cost
 from lamscope.metrics.support import extent, gradient_support
-from lamscope.report.zoo import UNKNOWN, markdown
+from lamscope.report.zoo import UNKNOWN, markdown, show
 from lamscope.types import UserError
 from lamscope.zoo import build
 from oracle import model_config
@@ -112,7 +113,7 @@ def test_the_table_in_every_format(tmp_path, monkeypatch, capsys):
     rows = json.loads(zoo(capsys, chosen, "format=json"))
     assert rows[0]["training_set"] is None and rows[1]["parameters"] == 232_963 and rows[0]["support"] is None
     page = zoo(capsys, chosen, "format=md")
-    assert "| edsr_lite | residual | 233 K | 1.46 G | 5.18 M | 43 | ? |" in page and "nan" not in page
+    assert "| edsr_lite | residual | 233 K | 1.46 G | 5.18 M | 43 | ? | ? |" in page and "nan" not in page
 
 
 @pytest.mark.slow
@@ -127,3 +128,17 @@ def test_one_network_is_measured_in_processes_of_its_own(tmp_path, monkeypatch, 
 def test_the_page_names_its_command_and_device(tmp_path):
     page = markdown(catalogue(compose([f"results={tmp_path}", "machine.threads=1"]), ["espcn"]))
     assert "`lamscope zoo measure=true machine.threads=1 format=md`" in page and "1 thread," in page
+
+
+def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_number(monkeypatch):
+    found = {"multiply_adds": [1.5e9, None], "receptive_field": 43, "support": "global", "gradient_peak_mib": 1234.5}
+    frame = facts(["edsr_lite", "rcan_lite"], []).assign(**found, lam_s=0.1, lam_how="timed")
+    shown = {}
+    for width in (60, 80, 200):
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        monkeypatch.setattr("lamscope.report.zoo.terminal", lambda console=console: console)
+        show(frame, None)
+        shown[width] = console.file.getvalue()
+        assert "…" not in shown[width] and max(map(len, shown[width].splitlines())) <= width
+    assert "channel attention" in shown[200] and "channel attention" not in shown[80]
+    assert all("1234" in text and "global" in text and "shipped" in text for text in shown.values())

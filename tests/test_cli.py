@@ -56,6 +56,11 @@ MISTAKES = [
     (["report", "outt=x"], "out=DIR"),
     (["options", "modle"], "modle"),
     (["weights", "machine.wieghts=x"], "machine.weights"),
+    (["zoo", "format=cvs"], "csv, md or json"),
+    (["zoo", "model=edrs"], "Did you mean 'edsr'"),
+    (["zoo", "measure=maybe"], "true or false"),
+    (["zoo", "redo=all"], "passes, lam, support"),
+    (["zoo", "machine.wieghts=x"], "machine.weights"),
     (["train", "train=shrt"], "Did you mean 'short'"),
 ]
 
@@ -131,6 +136,12 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     probe = "import sys; from lamscope.cli import main; main(['--help']); print({'torch', 'hydra'} & {*sys.modules})"
     shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
     assert shown.startswith("lamscope:") and shown.endswith("set()\n")
+
+
+@pytest.mark.parametrize("verb", ["report", "weights", "zoo", "options"])
+def test_every_verb_tells_its_use(lamscope, verb):
+    code, out, err = lamscope(verb, "--help")
+    assert code == 0 and out.startswith(f"lamscope {verb} ") and err == ""
 
 
 def test_options_lists_names(lamscope):

@@ -7,7 +7,7 @@ import torch
 from test_engine import Whole
 
 from lamscope.models.wrappers import Conditioned, Range
-from lamscope.types import Window
+from lamscope.types import UserError, Window
 from lamscope.zoo import attribute, build
 from oracle import model_config
 
@@ -104,6 +104,8 @@ def test_attribution_sees_the_condition(name, form):
     whole = attribute(Whole(conditioned), lr[0], window=window, overrides=overrides)
     torch.testing.assert_close(mine.map, whole.map, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(mine.map, attribute(net, lr[0], window=window, overrides=overrides).map)
+    given = attribute(net, lr[0], window=window, overrides=overrides, condition=condition[0])
+    assert torch.equal(given.map, mine.map)
 
 
 @each_form
@@ -116,5 +118,7 @@ def test_other_shapes_are_refused(name):
 
 
 def test_networks_without_a_condition_refuse_one(tiny_net, tiny_image):
+    with pytest.raises(UserError, match="reads no condition"):
+        attribute(tiny_net, tiny_image, window=Window(y=0, x=0, size=8), condition=torch.zeros(10))
     with pytest.raises(TypeError, match="condition"):
         tiny_net(tiny_image[None], condition=torch.zeros(1, 10))

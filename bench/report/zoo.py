@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -39,7 +39,7 @@ def show(frame: pd.DataFrame, form: str | None) -> None:
     elif form == "md":
         print(markdown(frame), end="")
     elif form is None:
-        print_table(frame, TERMINAL)
+        print_table(frame, TERMINAL, SPARE)
     else:
         raise UserError(f"A table has the format csv, md or json, not '{form}'.")
 
@@ -52,7 +52,7 @@ def markdown(frame: pd.DataFrame) -> str:
         lr=first.lr, device=first.device, threads=threads, precision=first.precision, unknown=UNKNOWN
     )
     parts = {
-        "Cost": ["network", "family", "params", "multiply-adds", "activations", "RF", "support", *MEASURED],
+        "Cost": ["network", "family", "params", "mult-adds", "activations", "RF", "support (strip)", *MEASURED],
         "Published": ["network", "paper", "year", *SETS.values()],
         "Weights": ["network", "trained on", "licence", "weights", "sha256"],
     }
@@ -67,14 +67,18 @@ def _pipe(frame: pd.DataFrame, columns: list[str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def print_table(frame: pd.DataFrame, columns: list[str]) -> None:
-    """Print these columns; on a terminal that is too narrow cells are cut, never wrapped."""
+def print_table(frame: pd.DataFrame, columns: list[str], spare: Iterable[str] = ()) -> None:
+    """Print these columns. On a terminal too narrow for them the spare ones are left out, in this order."""
     console = terminal()
+    cells = {column: [COLUMNS[column](row) for row in _rows(frame)] for column in columns}
+    for column in spare:
+        if sum(max(map(len, [name, *texts])) + 2 for name, texts in cells.items()) > console.width:
+            del cells[column]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
+    for column in cells:
         table.add_column(column, justify="left" if column in TEXT else "right", no_wrap=True, overflow="ellipsis")
-    for row in _rows(frame):
-        table.add_row(*(Text(COLUMNS[c](row)) for c in columns))
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -96,7 +100,11 @@ def _count(column: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _number(column: str) -> Callable[[dict[str, Any]], str]:
-    return lambda row: f"{row[column]:#.3g}".rstrip(".") if row[column] is not None else UNKNOWN
+    def number(row: dict[str, Any]) -> str:
+        value = row[column]
+        return UNKNOWN if value is None else f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+    return number
 
 
 def _score(test_set: str) -> Callable[[dict[str, Any]], str]:
@@ -112,7 +120,7 @@ def _score(test_set: str) -> Callable[[dict[str, Any]], str]:
 def _support(row: dict[str, Any]) -> str:
     if row["support"] is None:
         return UNKNOWN
-    return f"global ({row['support_frame']})" if row["support"] == "global" else str(row["support"])
+    return f"{row['support']} ({row['support_frame']})"
 
 
 def _lam(row: dict[str, Any]) -> str:
@@ -129,7 +137,8 @@ def _weights(row: dict[str, Any]) -> str:
     return f"[{name}]({address})" if address else name
 
 
-TERMINAL = ["network", "year", "family", "params", "multiply-adds", "RF", "support", "gradient MiB", "LAM s", "here"]
+TERMINAL = ["network", "year", "family", "params", "mult-adds", "RF", "support", "gradient MiB", "LAM s", "here"]
+SPARE = ["family", "year", "RF", "mult-adds", "params"]
 MEASURED = ("forward s", "forward MiB", "gradient s", "gradient MiB", "LAM s", "LAM MiB")
 TEXT = {"network", "family", "paper", "weights", "file", "here", "trained on", "licence", "sha256"}
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -137,10 +146,11 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "year": _whole("year"),
     "family": _text("family"),
     "params": _count("parameters"),
-    "multiply-adds": _count("multiply_adds"),
+    "mult-adds": _count("multiply_adds"),
     "activations": _count("activations"),
     "RF": _whole("receptive_field"),
-    "support": _support,
+    "support": _text("support"),
+    "support (strip)": _support,
     "forward s": _number("forward_s"),
     "forward MiB": _number("forward_peak_mib"),
     "gradient s": _number("gradient_s"),
