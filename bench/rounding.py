@@ -72,7 +72,7 @@ def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:
     frame = pd.DataFrame([row for rows in results for row in rows])
     publish(
         frame,
-        f"Precision: relative L2 error of the map and change of DI against float64; tolerated below {TOLERATED:.1%} of DI",
+        f"Precision: error of the map and change of DI against float64; tolerated below {TOLERATED:.1%} of DI",
         Path(config.results) / "tables" / "precision",
         "lamscope run experiment=precision machine.weights=FOLDER dataset.path=FOLDER",
     )

@@ -1,5 +1,7 @@
 """The cone: what a window does not see is not computed, for every network of the zoo, and nothing changes."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -181,3 +183,37 @@ def test_chunks_follow_from_measured_memory(monkeypatch):
     assert chunking.size(4800) == 1  # ten times larger points
     assert chunking.run(work, range(15), 480) == [5, 5, 5]
     assert Chunking(CPU, 4).run(work, range(9), 480) == [4, 4, 1]
+
+
+@pytest.mark.slow
+def test_a_memory_that_is_really_full(tmp_path):
+    """A process that may take little more than it has: the allocator fails, and the map comes all the same."""
+    code = """
+import resource, torch
+from lamscope.config import compose, instantiate
+from lamscope.types import Window
+torch.set_num_threads(1)
+torch.manual_seed(0)
+
+class Wide(torch.nn.Module):
+    scale = 4
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Conv2d(3, 512, 3, padding=1), torch.nn.ReLU(),
+                                        torch.nn.Conv2d(512, 48, 3, padding=1), torch.nn.PixelShuffle(4))
+    def forward(self, lr):
+        self.batches = [*getattr(self, "batches", []), len(lr)]
+        return self.body(lr)
+
+net, lr = Wide(), torch.rand(3, 64, 64)
+lam = instantiate(compose(["attribution=lam"]).attribution)
+plain = lam(net, lr, Window(120, 120, 16), chunk=1)
+net.batches = []
+used = int(next(x for x in open("/proc/self/status") if x.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20),) * 2)  # a point saves 16 MiB
+found = lam(net, lr, Window(120, 120, 16), chunk=21)
+assert max(net.batches) == 21 and min(net.batches) < 21, net.batches
+assert (found.map - plain.map).norm() <= 1e-5 * plain.map.norm()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from scipy.stats import gaussian_kde
 from lamscope.metrics import concentration
 from lamscope.metrics.concentration import (
     area_of_contribution,
+    areas_of_contribution,
     diffusion_index,
     effective_pixels,
     gini,
@@ -121,6 +122,15 @@ def test_area_is_scipy_s_density(shape: tuple[int, int]) -> None:
     density = gaussian_kde(np.stack([y.ravel(), x.ravel()]), weights=values.ravel())
     expected = density(np.stack([y.ravel(), x.ravel()])).reshape(shape)
     np.testing.assert_allclose(area_of_contribution(values), expected / expected.max(), rtol=0, atol=1e-10)
+
+
+def test_areas_of_many_maps_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    many = [*rng.standard_normal((3, 3, 17, 12)), np.zeros((3, 17, 12)), np.full((3, 17, 12), np.nan)]
+    together = areas_of_contribution(many)
+    assert together.shape == (5, 17, 12) and np.isnan(together[3:]).all()
+    for area, one in zip(together, many, strict=True):
+        np.testing.assert_allclose(area, area_of_contribution(one), rtol=0, atol=1e-14)
 
 
 def test_a_line_has_no_area() -> None:

@@ -7,6 +7,7 @@ infinity in it, has no concentration: the answer is NaN, never a number.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -89,30 +90,44 @@ def area_of_contribution(attribution: Any) -> NDArray[np.float64]:
     """The smooth area that a map covers: (h, w) in [0, 1], its maximum is 1.
 
     It is the Gaussian kernel density of the pixel positions, weighted by the map, with Scott's bandwidth n_eff^(−1/6)
-    and the weighted covariance: scipy's gaussian_kde, which the reference calls. On a grid this is a convolution with
-    one anisotropic Gaussian, done here by FFT; it agrees to 1e-10 at a fiftieth of the time. NaN everywhere for a map
-    without a density: zero, NaN, or with all its weight on one straight line.
+    and the weighted covariance: scipy's gaussian_kde, which the reference calls. NaN everywhere for a map without a
+    density: zero, NaN, or with all its weight on one straight line.
     """
-    weights = magnitude(attribution)
-    if weights.ndim != 2:
-        raise ValueError(f"An area needs a map of shape (3, h, w) or (h, w), not {weights.shape}.")
-    h, w = weights.shape
-    weights = weights / weights.sum()
-    precision = _kernel_precision(weights)
-    if precision is None:
-        return np.full((h, w), np.nan)
-    offset = np.stack(np.meshgrid(np.arange(1 - h, h), np.arange(1 - w, w), indexing="ij"), -1)
-    kernel = np.exp(-0.5 * np.einsum("yxi,ij,yxj->yx", offset, precision, offset))
+    return areas_of_contribution([attribution])[0]
+
+
+def areas_of_contribution(attributions: Iterable[Any]) -> NDArray[np.float64]:
+    """`area_of_contribution` of n maps of one size at once: (n, h, w).
+
+    On a grid the density is a convolution with one anisotropic Gaussian per map, done here by one FFT for all of them;
+    it agrees with scipy's to 1e-10 at a fiftieth of the time and less.
+    """
+    weights = np.stack([magnitude(one) for one in attributions])
+    if weights.ndim != 3:
+        raise ValueError(f"An area needs a map of shape (3, h, w) or (h, w), not {weights.shape[1:]}.")
+    h, w = weights.shape[1:]
+    weights = weights / weights.sum((1, 2), keepdims=True)
+    precisions = [_kernel_precision(one) for one in weights]
+    defined = [i for i, precision in enumerate(precisions) if precision is not None]
+    areas = np.full(weights.shape, np.nan)
+    if not defined:
+        return areas
+    precision = np.stack([p for p in precisions if p is not None])
+    y, x = np.arange(1 - h, h)[:, None], np.arange(1 - w, w)
+    a, b, c = (precision[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+    kernels = np.exp(-0.5 * (a * y**2 + 2 * b * y * x + c * x**2))
     # a period of 2h − 1 is enough: no offset within the frame is longer than h − 1, so nothing wraps around
-    spectrum = np.fft.rfft2(np.fft.ifftshift(kernel)) * np.fft.rfft2(weights, kernel.shape)
-    density = np.fft.irfft2(spectrum, kernel.shape)[:h, :w].clip(min=0)
-    return density / density.max()
+    period = kernels.shape[1:]
+    spectrum = np.fft.rfft2(np.fft.ifftshift(kernels, (1, 2))) * np.fft.rfft2(weights[defined], period)
+    density = np.fft.irfft2(spectrum, period)[:, :h, :w].clip(min=0)
+    areas[defined] = density / density.max((1, 2), keepdims=True)
+    return areas
 
 
 def _kernel_precision(weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Inverse covariance (2, 2) of the kernel of a weighted gaussian_kde; None where it is singular."""
     n_eff = 1 / (weights**2).sum()
-    if not n_eff > 1:
+    if not n_eff > 1:  # one pixel, or NaN
         return None
     position = np.stack(np.meshgrid(*map(np.arange, weights.shape), indexing="ij"), -1).astype(np.float64)
     position -= np.einsum("yx,yxi->i", weights, position)
