@@ -176,10 +176,7 @@ class CSNLN(SuperResolver):
         attended, radius = (2, 3) if self.scale == 4 else (1, 5)
         looked = (1, attended, 0, 0, attended, 0, 0)
         estimates = (self.scale,) * (self.depth - 1)
-        return [
-            Stage(self._until_last_look, None, (*looked, *estimates)),
-            Stage(self._find, radius, self.scale),
-        ]
+        return [Stage(self._until_last_look, None, (*looked, *estimates)), Stage(self._find, radius, self.scale)]
 
     def _until_last_look(self, lr: Tensor) -> tuple[Tensor, ...]:
         """What `SEM.find` reads, and the estimates so far."""

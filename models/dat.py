@@ -13,7 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from .layers import MeanShift, Stage, SuperResolver, conv, drop_on_load, require_scale, shuffle_once, shuffle_upsampler
+from .layers import (
+    MeanShift,
+    Stage,
+    SuperResolver,
+    conv,
+    drop_on_load,
+    on_last,
+    rejoin,
+    require_scale,
+    shuffle_once,
+    shuffle_upsampler,
+)
 from .swin import attend, attention_bias, from_windows, position_index, shift_mask, start_linear, to_windows
 
 TABLES = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mask_1")  # they follow from the sizes
@@ -211,7 +222,7 @@ class Group(nn.Module):
         self.conv = closing_conv(width, light)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.close(x, self.last_block.feed(self.attend(x)))
+        return x + channels_last(self.conv(channels_first(self.last_block.feed(self.attend(x)))))
 
     @property
     def last_block(self) -> Block:
@@ -220,13 +231,10 @@ class Group(nn.Module):
         return block
 
     def attend(self, x: Tensor) -> Tensor:
-        """All but the last feed-forward network and the closing convolution."""
+        """All but the last block's feed-forward network and the closing convolution."""
         for block in self.blocks[:-1]:
             x = block(x)
         return self.last_block.attend(x)
-
-    def close(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + channels_last(self.conv(channels_first(y)))
 
 
 class DAT(SuperResolver):
@@ -277,30 +285,25 @@ class DAT(SuperResolver):
 
     def stages(self) -> list[Stage]:
         """After the last attention all is local: the state is images (n, c, h, w)."""
-        *groups, last = self.layers
+        last, radius = self.layers[-1], self.closing_radius
         assert isinstance(last, Group)
+        feed = on_last(lambda y: channels_first(last.last_block.feed(channels_last(y))))
+        closing = [Stage(rejoin(last.conv), radius), Stage(self._leave, radius)]
+        return [Stage(self._until_last_attention, None), Stage(feed, 1), *closing]
 
-        def attend(lr: Tensor) -> tuple[Tensor, ...]:
-            shallow = self.conv_first(self.sub_mean(lr))
-            x = self.before_RG["1"](channels_last(shallow))
-            for group in groups:
-                x = group(x)
-            return shallow, channels_first(x), channels_first(last.attend(x))
+    def _until_last_attention(self, lr: Tensor) -> tuple[Tensor, ...]:
+        """What the body is added to, the last group's input, and what its attentions have made of it."""
+        shallow = self.conv_first(self.sub_mean(lr))
+        x = self.before_RG["1"](channels_last(shallow))
+        *groups, last = self.layers
+        for group in groups:
+            x = group(x)
+        assert isinstance(last, Group)
+        return shallow, channels_first(x), channels_first(last.attend(x))
 
-        def feed(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            *before, y = state
-            return *before, channels_first(last.last_block.feed(channels_last(y)))
-
-        def close(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            shallow, x, y = state
-            return shallow, channels_first(last.close(channels_last(x), channels_last(y)))
-
-        def leave(state: tuple[Tensor, ...]) -> Tensor:
-            shallow, x = state
-            return shallow + self.conv_after_body(channels_first(self.norm(channels_last(x))))
-
-        radius = self.closing_radius
-        return [Stage(attend, None), Stage(feed, 1), Stage(close, radius), Stage(leave, radius)]
+    def _leave(self, state: tuple[Tensor, ...]) -> Tensor:
+        shallow, x = state
+        return shallow + self.conv_after_body(channels_first(self.norm(channels_last(x))))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from .layers import Stage, SuperResolver, conv, require_scale
 
-PROJECTION_RADIUS = 3  # three times up or down, each of which reaches the next LR pixel
-
 
 def activated(**convolution: nn.Module) -> nn.Sequential:
     """A convolution under its own name, and the activation that follows every one but the last."""
@@ -82,7 +80,7 @@ class DDBPN(SuperResolver):
     def __init__(self, *, scale: int, n_stages: int, width: int, wide: int) -> None:
         super().__init__()
         require_scale(scale, [2, 4, 8], "D-DBPN")
-        self.n_stages = n_stages
+        self.scale, self.n_stages = scale, n_stages
         self.feature_strides = (scale,)
         self.feat0 = activated(conv=conv(3, wide, 3))
         self.feat1 = activated(conv=conv(wide, width, 1))
@@ -95,10 +93,11 @@ class DDBPN(SuperResolver):
     def stages(self) -> list[Stage]:
         """The state is what all projections so far found at LR and at SR, the latest first."""
         strides = (1, *self.feature_strides)
-        stages = [Stage(self._enter, 1 + PROJECTION_RADIUS, strides)]
+        radius = 3 if self.scale == 2 else 2  # three times up or down, each by 2 SR pixels beyond an LR pixel
+        stages = [Stage(self._enter, 1 + radius, strides)]
         for i in range(1, self.n_stages):
-            stages.append(Stage(partial(descend, self.get_submodule(f"down{i}")), PROJECTION_RADIUS, strides))
-            stages.append(Stage(partial(ascend, self.get_submodule(f"up{i + 1}")), PROJECTION_RADIUS, strides))
+            stages.append(Stage(partial(descend, self.get_submodule(f"down{i}")), radius, strides))
+            stages.append(Stage(partial(ascend, self.get_submodule(f"up{i + 1}")), radius, strides))
         return [*stages, Stage(lambda state: state[1], 0, self.feature_strides)]
 
     def _enter(self, lr: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from .layers import (
     conv,
     drop_on_load,
     pad_to_multiple,
+    rejoin,
     require_scale,
     shuffle_upsampler,
     without_padding,
@@ -191,11 +192,7 @@ class Group(nn.Module):
 
     def forward(self, x: Tensor, near: Tensor, far: Tensor, mask: Tensor) -> Tensor:
         y = self.residual_group(x, near, far, mask)
-        return self.close(x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-    def close(self, x: Tensor, y: Tensor) -> Tensor:
-        """(n, c, h, w), as the convolution."""
-        return x + self.conv(y)
+        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class HAT(SuperResolver):
@@ -243,18 +240,10 @@ class HAT(SuperResolver):
         start_linear(self)
 
     def stages(self) -> list[Stage]:
-        *_, last = self.layers
+        """The last overlapping attention is local, too, but windows of 16 with what is around them are most images."""
+        last = self.layers[-1]
         assert isinstance(last, Group)
-
-        def close(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            shallow, x, y = state
-            return shallow, last.close(x, y)
-
-        def leave(state: tuple[Tensor, ...]) -> Tensor:
-            shallow, x = state
-            return shallow + self.conv_after_body(self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
-
-        return [Stage(self._until_last_attention, None), Stage(close, 1), Stage(leave, 1)]
+        return [Stage(self._until_last_attention, None), Stage(rejoin(last.conv), 1), Stage(self._leave, 1)]
 
     def _until_last_attention(self, lr: Tensor) -> tuple[Tensor, ...]:
         """What the body is added to, the last group's input, and what its attentions have made of it.
@@ -271,6 +260,10 @@ class HAT(SuperResolver):
             x = group(x, near, far, mask)
         y = last.get_submodule("residual_group")(x, near, far, mask)
         return shallow, x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2)
+
+    def _leave(self, state: tuple[Tensor, ...]) -> Tensor:
+        shallow, x = state
+        return shallow + self.conv_after_body(self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = self.conv_last(self.upsample(self.conv_before_upsample(features)))

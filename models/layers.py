@@ -34,9 +34,9 @@ class Stage:
 class SuperResolver(nn.Module):
     """A network whose forward is `reconstruct(features(lr), lr)`.
 
-    features(lr) returns a tensor or a tuple of tensors, each at `feature_strides[i]` pixels per LR pixel. A network
-    whose features, or their last steps, are local says so by writing `stages` instead: what a window does not see can
-    then be cropped away between them.
+    features(lr) returns a tensor or a tuple of tensors, each at `feature_strides[i]` pixels per LR pixel; where the
+    network pads the image at the right and below they go on there. A network whose features, or their last steps, are
+    local says so by writing `stages` instead: what a window does not see can then be cropped away between them.
     reconstruct(features, lr) is the local tail, image-space skip included. `reconstruct_radius` is the margin in LR
     pixels that makes it exact on a crop; None means: run it whole.
     """

@@ -59,9 +59,14 @@ class Recurrence(nn.Module):
 
         The queries of a part of the image look at the keys of the whole.
         """
-        look = [Stage(partial(self._look, turn), None, (1, 1, 1, 0, 0)) for turn in self.turns]
-        attend = [Stage(partial(self._attend, turn), 2, (1, 1, 1, 0)) for turn in self.turns]
-        return [stage for turn in zip(look, attend, strict=True) for stage in turn]
+        return [
+            stage
+            for turn in self.turns
+            for stage in (
+                Stage(partial(self._look, turn), None, (1, 1, 1, 0, 0)),
+                Stage(partial(self._find, turn), 2, (1, 1, 1, 0)),
+            )
+        ]
 
     def _look(self, turn: list[str], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         start, x, queries, keys = state
@@ -71,7 +76,7 @@ class Recurrence(nn.Module):
             query, key = torch.cat([queries, query], 1), torch.cat([keys, key], 2)
         return start, x, query, key, flatten_positions(self.non_local_g(x))
 
-    def _attend(self, turn: list[str], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _find(self, turn: list[str], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         start, x, query, key, value = state
         norm_a, norm_b = (self.get_submodule(name) for name in turn[1:])
         attended = attend(flatten_positions(query), key, value, self.attention_slice)

@@ -141,6 +141,7 @@ class SAN(SuperResolver):
         self.tail = nn.Sequential(shuffle_upsampler(scale, width), conv(width, 3, 3))
 
     def features(self, lr: Tensor) -> Tensor:
+        """Never local: the last step looks at a whole quarter of what has come out of attention over all channels."""
         require_size(lr, 4, "SAN")
         shallow = self.head(self.sub_mean(lr))
         x = source = self.non_local(shallow)

@@ -12,6 +12,8 @@ from lamscope.models.csnln import CSNLN
 from lamscope.models.nlrn import NLRN
 from lamscope.models.rnan import RNAN
 from lamscope.models.san import SAN
+from lamscope.types import Window
+from lamscope.zoo import attribute
 
 
 def triple(i, j, n=2, c=3, d=4):
@@ -87,3 +89,29 @@ def test_networks_do_not_depend_on_the_slice(name):
         results.append((sr, gradient))
     for mine, whole in zip(*results, strict=True):
         torch.testing.assert_close(mine, whole, rtol=1e-11, atol=1e-11)
+
+
+def csnln(attention_slice):
+    torch.manual_seed(0)
+    return NETWORKS["csnln"](attention_slice).eval().requires_grad_(False)
+
+
+def test_csnln_is_attributed_in_slices_as_without():
+    """In float32, as it is run: to rounding."""
+    lr = torch.rand(3, 12, 10, generator=torch.Generator().manual_seed(1))
+    window, overrides = Window(y=20, x=12, size=8), ["attribution.n_steps=3"]
+    whole, sliced = (attribute(csnln(s), lr, window=window, overrides=overrides, chunk=1).map for s in (None, 32))
+    assert (sliced - whole).norm() < 1e-5 * whole.norm()
+
+
+def test_csnln_keeps_a_slice_of_scores_at_most():
+    """At SR/2 each of 24·20 positions attends to all: that square is what made the memory run out."""
+    lr = torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    largest = {}
+    for attention_slice in (None, 32):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
+            csnln(attention_slice)(lr)
+        largest[attention_slice] = max(sizes)
+    assert largest[None] == 480 * 480
+    assert largest[32] < largest[None] / 4

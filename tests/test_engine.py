@@ -71,10 +71,14 @@ def test_regions_stop_at_the_border():
     whole = Region(0, 10, 0, 12)
     region = Region(1, 3, 10, 12).grown(2, whole)
     assert region == Region(0, 5, 8, 12) and region.grown(None, whole) == whole
+    assert Region(3, 5, 4, 5).grown(1, whole, multiple=4) == Region(0, 8, 0, 8)
+    assert Region(3, 4, 9, 10).grown(0, whole, multiple=8) == Region(0, 8, 8, 12)  # the border is a multiple, too
     image = torch.arange(120.0).view(1, 1, 10, 12)
     assert torch.equal(Region(2, 4, 9, 11).cut(region.cut(image, whole), region), image[..., 2:4, 9:11])
     doubled = image.repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.equal(region.cut(doubled, whole, (2,)), doubled[..., 0:10, 16:24])
+    part, keys = region.cut((doubled, image), whole, (2, 0))
+    assert torch.equal(part, doubled[..., 0:10, 16:24]) and keys is image
 
 
 @pytest.fixture(scope="module")
