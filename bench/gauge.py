@@ -28,8 +28,8 @@ CHUNKED = 2048.0  # MiB of one gradient from which LAM takes one image a pass
 BUDGET = 6.0  # seconds after which no call is repeated
 REPEATS = 4
 FRAMES = (64, 128, 256, 512, 1024)  # columns of the strips on which the support is looked for
-PATIENCE = 60.0  # seconds after which no longer strip is tried
-SEEDS = 3
+PATIENCE = 240.0  # seconds after which no longer strip is tried
+SEEDS = 2
 KINDS = {
     "memory": ("forward_mib", "gradient_mib"),
     "passes": ("forward_s", "forward_peak_mib", "gradient_s", "gradient_peak_mib"),
@@ -41,8 +41,8 @@ KINDS = {
 def gauge(kind: str, model: ModelConfig, machine: MachineConfig, found: dict[str, Any]) -> dict[str, Any]:
     """Measure one kind of cost of one network: the columns that KINDS names. found: what the kinds before it gave.
 
-    support: in columns, or 'global' where it covers the longest frame tried. Raises UserError when the process dies, as
-    the system kills one that takes too much memory.
+    support: in columns; 'global' where it covers the longest frame, '≥512' where it covers one after which a longer
+    would take too long. Raises UserError when the process dies, as the system kills one that takes too much memory.
     """
     task = {"kind": kind, "model": asdict(model), "machine": asdict(machine), "found": found}
     done = subprocess.run(
@@ -135,7 +135,8 @@ def _support(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> d
         side = extent(mask)
         if side < columns or time.perf_counter() - begin > PATIENCE:
             break
-    return {"support": "global" if side == columns else side, "support_frame": f"{rows}×{columns}"}
+    covered = "global" if columns == FRAMES[-1] else f"≥{columns}"
+    return {"support": covered if side == columns else side, "support_frame": f"{rows}×{columns}"}
 
 
 def _prepared(model: ModelConfig, machine: MachineConfig) -> tuple[Any, Any, Callable[[], float]]:
