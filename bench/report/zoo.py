@@ -133,8 +133,9 @@ def _paper(row: dict[str, Any]) -> str:
 
 
 def _weights(row: dict[str, Any]) -> str:
+    """The file, linked to where it is or to the page that leads to it; just the page where no file is named."""
     address = row["weights_url"] or row["weights_page"]
-    name = row["weights_file"] or UNKNOWN
+    name = row["weights_file"] or ("page" if address else UNKNOWN)
     return f"[{name}]({address})" if address else name
 
 
