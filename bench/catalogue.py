@@ -45,7 +45,7 @@ def facts(chosen: list[str], folders: list[str | Path]) -> pd.DataFrame:
 def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: str | None = None) -> pd.DataFrame:
     """`facts` with counts and with what was measured on this device; measure: whatever is missing of that, now.
 
-    redo: forget one kind of measurement (passes, lam or support) first. What fails, or needs a package that is not
+    redo: forget one kind of measurement (of `gauge.KINDS`) first. What fails, or needs a package that is not
     here, is told on standard error and stays unknown; the others go on.
     """
     if redo is not None and redo not in KINDS:

@@ -150,9 +150,9 @@ def zoo(arguments: list[str]) -> int:
     """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…=…]: the collection's table.
 
     Facts, multiply-adds, activations and the receptive field by the paper's rule are there in seconds. measure=true
-    adds what takes time on this device, network by network, each in a process of its own: seconds and peak memory of a
-    forward pass, of the gradient and of LAM, and the support of a pixel. Kept in results/zoo: a stopped measurement
-    goes on, and redo=passes, lam or support makes one again. `--format md` and `--measure` mean the same.
+    adds what takes longer, network by network, each in a process of its own: memory, seconds of a forward pass, of the
+    gradient and of LAM on this device, and the support of a pixel. Kept in results/zoo, so that a stopped measurement
+    goes on; redo=memory, passes, lam or support makes one again. `--format md` and `--measure` mean the same.
     """
     from .config import compose
 

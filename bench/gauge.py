@@ -1,9 +1,9 @@
-"""What one network costs on this device: seconds, peak memory and gradient support, each kind in a fresh process.
+"""What one network costs on this device: memory, seconds and gradient support, each kind in a fresh process.
 
-Peak memory is only honest where nothing ran before: `gauge` starts `python -m lamscope.gauge` for every kind, one at a
-time. On a CPU it is the growth of the process's resident memory since torch was loaded (weights, activations and what
-kernels and allocator take beside them), on a GPU torch's `max_memory_allocated`. Weights are random: cost does not
-depend on them.
+Memory is told twice: what tensors take, the same everywhere (`metrics.memory`), and what a process really took. That is
+only honest where nothing ran before: `gauge` starts `python -m lamscope.gauge` for every kind, one at a time. On a CPU
+it is the growth of the process's resident memory since torch was loaded (weights, activations, and what kernels and
+allocator take beside them), on a GPU torch's `max_memory_allocated`. Weights are random: cost does not depend on them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ LR = (64, 64)  # the size of the paper's test images
 WINDOW = 16  # SR pixels, in the centre
 LAM_TIMED = 4.0  # seconds of one gradient up to which LAM is run; beyond, n_steps times the gradient is stated
 CHUNKED = 2048.0  # MiB of one gradient from which LAM takes one image a pass
-QUICK = 10.0  # seconds up to which a call is repeated, after a warm-up
+BUDGET = 6.0  # seconds after which no call is repeated
 REPEATS = 4
 FRAMES = (64, 128, 256, 512, 1024)  # columns of the strips on which the support is looked for
-PATIENCE = 60.0  # seconds after which no longer strip is tried
-SEEDS = 3
+PATIENCE = 240.0  # seconds after which no longer strip is tried
+SEEDS = 2
 KINDS = {
+    "memory": ("forward_mib", "gradient_mib"),
     "passes": ("forward_s", "forward_peak_mib", "gradient_s", "gradient_peak_mib"),
     "lam": ("lam_s", "lam_how", "lam_peak_mib"),
     "support": ("support", "support_frame"),
@@ -40,8 +41,8 @@ KINDS = {
 def gauge(kind: str, model: ModelConfig, machine: MachineConfig, found: dict[str, Any]) -> dict[str, Any]:
     """Measure one kind of cost of one network: the columns that KINDS names. found: what the kinds before it gave.
 
-    support: in columns, or 'global' where it covers the longest frame tried. Raises UserError when the process dies, as
-    the system kills one that takes too much memory.
+    support: in columns; 'global' where it covers the longest frame, '≥512' where it covers one after which a longer
+    would take too long. Raises UserError when the process dies, as the system kills one that takes too much memory.
     """
     task = {"kind": kind, "model": asdict(model), "machine": asdict(machine), "found": found}
     done = subprocess.run(
@@ -57,8 +58,21 @@ def _main() -> None:
     task = json.load(sys.stdin)
     about = task["model"]
     model = ModelConfig(**(about | {"checkpoint": CheckpointConfig(**about["checkpoint"])}))
-    kind = {"passes": _passes, "lam": _lam, "support": _support}[task["kind"]]
+    kind = {"memory": _memory, "passes": _passes, "lam": _lam, "support": _support}[task["kind"]]
     print(json.dumps(kind(model, MachineConfig(**task["machine"]), task["found"])))
+
+
+def _memory(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> dict[str, Any]:
+    """The most memory that tensors take, of the whole image, without taking it: for networks of any size."""
+    import torch
+
+    from .metrics.memory import peak_memory
+    from .zoo import PRECISIONS, build
+
+    with torch.device("meta"):
+        net = build(model).to(PRECISIONS[machine.precision])
+    names = {"forward_mib": False, "gradient_mib": True}
+    return {name: peak_memory(net, LR, gradient=gradient) / 2**20 for name, gradient in names.items()}
 
 
 def _passes(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +135,8 @@ def _support(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> d
         side = extent(mask)
         if side < columns or time.perf_counter() - begin > PATIENCE:
             break
-    return {"support": "global" if side == columns else side, "support_frame": f"{rows}×{columns}"}
+    covered = "global" if columns == FRAMES[-1] else f"≥{columns}"
+    return {"support": covered if side == columns else side, "support_frame": f"{rows}×{columns}"}
 
 
 def _prepared(model: ModelConfig, machine: MachineConfig) -> tuple[Any, Any, Callable[[], float]]:
@@ -153,11 +168,11 @@ def _resident(entry: str) -> float:
 
 
 def _seconds(call: Callable[[], Any], device: Any) -> float:
-    """The least of a few, since whatever else the machine does only adds; a slow call is made once."""
-    best = _once(call, device)
-    if best <= QUICK:
-        best = min(_once(call, device) for _ in range(REPEATS))
-    return best
+    """The least of a few, since whatever else the machine does only adds; the first warms up, and a slow one is all."""
+    times = [_once(call, device)]
+    while len(times) <= REPEATS and sum(times) < BUDGET:
+        times.append(_once(call, device))
+    return min(times[1:] or times)
 
 
 def _once(call: Callable[[], Any], device: Any) -> float:

@@ -93,7 +93,7 @@ def test_counts_are_kept_and_measurements_of_another_device_are_not_shown(tmp_pa
     assert (again.forward_s, again.activations) == (1.5, 7)
     config.machine.precision = "fp64"
     assert catalogue(config, ["espcn"]).iloc[0].forward_s is None
-    with pytest.raises(UserError, match="passes, lam, support"):
+    with pytest.raises(UserError, match="memory, passes, lam, support"):
         catalogue(config, ["espcn"], redo="everything")
 
 
@@ -121,6 +121,7 @@ def test_one_network_is_measured_in_processes_of_its_own(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (row,) = json.loads(zoo(capsys, "model=fsrcnn", "--measure", "format=json", "machine.threads=1"))
     assert row["support"] == 15 and row["support_frame"] == "8×64" and row["lam_how"] == "timed"
+    assert 2 < row["forward_mib"] < row["gradient_mib"] < row["gradient_peak_mib"]
     assert 0 < row["forward_s"] < row["lam_s"] and 1 < row["forward_peak_mib"] < row["gradient_peak_mib"] < 1000
     assert "fsrcnn: support 15" not in zoo(capsys, "model=fsrcnn", "measure=true", "machine.threads=1")  # not again
 
@@ -131,7 +132,7 @@ def test_the_page_names_its_command_and_device(tmp_path):
 
 
 def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_number(monkeypatch):
-    found = {"multiply_adds": [1.5e9, None], "receptive_field": 43, "support": "global", "gradient_peak_mib": 1234.5}
+    found = {"multiply_adds": [1.5e9, None], "receptive_field": 43, "support": "global", "gradient_mib": 1234.5}
     frame = facts(["edsr_lite", "rcan_lite"], []).assign(**found, lam_s=0.1, lam_how="timed")
     shown = {}
     for width in (60, 80, 200):

@@ -59,7 +59,7 @@ MISTAKES = [
     (["zoo", "format=cvs"], "csv, md or json"),
     (["zoo", "model=edrs"], "Did you mean 'edsr'"),
     (["zoo", "measure=maybe"], "true or false"),
-    (["zoo", "redo=all"], "passes, lam, support"),
+    (["zoo", "redo=all"], "memory, passes, lam, support"),
     (["zoo", "machine.wieghts=x"], "machine.weights"),
     (["train", "train=shrt"], "Did you mean 'short'"),
 ]

@@ -60,9 +60,9 @@ def test_members_with_weights_of_their_own_keep_apart(tmp_path, monkeypatch, cap
     ]
     assert main(["run", *arguments]) == 0
     shown = capsys.readouterr()
-    assert "random" not in shown.err and "fsrcnn_56_48_6+shrunk=8+depth=2" in shown.out
+    assert "random" not in shown.err and "fsrcnn_8_2" in shown.out
     records = read_records("results/runs").set_index("model")
-    assert sorted(records.index) == ["fsrcnn_56_48_6+shrunk=16+depth=2", "fsrcnn_56_48_6+shrunk=8+depth=2"]
+    assert sorted(records.index) == ["fsrcnn_16_2", "fsrcnn_8_2"]
     widths = {model: json.loads(net)["shrunk"] for model, net in records["net"].items()}
-    assert widths == {"fsrcnn_56_48_6+shrunk=16+depth=2": 16, "fsrcnn_56_48_6+shrunk=8+depth=2": 8}
+    assert widths == {"fsrcnn_16_2": 16, "fsrcnn_8_2": 8}
     assert records["n_parameters"].nunique() == 2  # counted, not what the YAML says of the network as published

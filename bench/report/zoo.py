@@ -21,11 +21,12 @@ Unknown, or not measured here: {unknown}.
 **Cost**, for one image of {lr} LR pixels. Multiply-adds: of convolutions and matrix products of the official network.
 Activations: elements of the outputs of all convolutions, as in the AIM and NTIRE challenges. RF: the receptive field by
 the LAM paper's rule, 1 + Σ(k − 1) over the convolutions that run. Support: the LR columns on which the SR pixel in the
-middle of a strip of rows×columns really depends; global where that is the whole strip.
-Seconds and MiB: on {device}, {threads}, {precision}, random weights, each kind in a process of its own. MiB is how much
-that process grew since torch was loaded, or, on a GPU, the most that torch had allocated. Forward is the whole image;
-gradient is forward and backward to the image; LAM is `attribution=lam` for 16×16 SR pixels in the centre (≈: not run,
-but its number of steps times the gradient).
+middle of a strip of rows×columns really depends; global or ≥ where that is the whole strip (≥: a longer one would take
+too long).
+Forward is the whole image; gradient is forward and backward to the image; LAM is `attribution=lam` for 16×16 SR pixels
+in the centre. MiB: the most that tensors hold at a time, weights included, the same on every device. RSS and s: MiB
+that a process of its own grew by since torch was loaded (on a GPU the most that torch had allocated), and seconds, on
+{device}, {threads}, {precision}, random weights. ≈: not run, but LAM's number of steps times the gradient.
 
 **Published**: Y-channel PSNR / SSIM at ×4, as the papers report them."""
 
@@ -132,14 +133,18 @@ def _paper(row: dict[str, Any]) -> str:
 
 
 def _weights(row: dict[str, Any]) -> str:
+    """The file, linked to where it is or to the page that leads to it; just the page where no file is named."""
     address = row["weights_url"] or row["weights_page"]
-    name = row["weights_file"] or UNKNOWN
+    name = row["weights_file"] or ("page" if address else UNKNOWN)
     return f"[{name}]({address})" if address else name
 
 
 TERMINAL = ["network", "year", "family", "params", "mult-adds", "RF", "support", "gradient MiB", "LAM s", "here"]
 SPARE = ["family", "year", "RF", "mult-adds", "params"]
-MEASURED = ("forward s", "forward MiB", "gradient s", "gradient MiB", "LAM s", "LAM MiB")
+MEASURED = [
+    *("forward MiB", "gradient MiB", "forward RSS", "gradient RSS", "LAM RSS"),
+    *("forward s", "gradient s", "LAM s"),
+]
 TEXT = {"network", "family", "paper", "weights", "file", "here", "trained on", "licence", "sha256"}
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "network": _text("name"),
@@ -152,11 +157,13 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "support": _text("support"),
     "support (strip)": _support,
     "forward s": _number("forward_s"),
-    "forward MiB": _number("forward_peak_mib"),
+    "forward MiB": _number("forward_mib"),
+    "forward RSS": _number("forward_peak_mib"),
     "gradient s": _number("gradient_s"),
-    "gradient MiB": _number("gradient_peak_mib"),
+    "gradient MiB": _number("gradient_mib"),
+    "gradient RSS": _number("gradient_peak_mib"),
     "LAM s": _lam,
-    "LAM MiB": _number("lam_peak_mib"),
+    "LAM RSS": _number("lam_peak_mib"),
     "paper": _paper,
     **{shown: _score(name) for name, shown in SETS.items()},
     "file": _text("weights_file"),
