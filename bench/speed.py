@@ -1,6 +1,7 @@
 """The benchmark: seconds a map of the reference's plain loop, of captum and of `lam`, in one process, and map errors.
 
-Contenders take turns, so that the machine's moods hit all of them; what counts is the ratio. A row is kept in
+Contenders take turns, so that the machine's moods hit all of them; what counts is the ratio. With machine.threads=1 a
+CPU's own time is taken, which is the same on a busy machine. A row is kept in
 <results>/speed as soon as it is measured: a stopped benchmark goes on where it stopped (on_existing=redo: anew).
 """
 
