@@ -222,19 +222,10 @@ class Group(nn.Module):
         self.conv = closing_conv(width, light)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + channels_last(self.conv(channels_first(self.last_block.feed(self.attend(x)))))
-
-    @property
-    def last_block(self) -> Block:
-        block = self.blocks[-1]
-        assert isinstance(block, Block)
-        return block
-
-    def attend(self, x: Tensor) -> Tensor:
-        """All but the last block's feed-forward network and the closing convolution."""
-        for block in self.blocks[:-1]:
-            x = block(x)
-        return self.last_block.attend(x)
+        y = x
+        for block in self.blocks:
+            y = block(y)
+        return x + channels_last(self.conv(channels_first(y)))
 
 
 class DAT(SuperResolver):
@@ -285,25 +276,21 @@ class DAT(SuperResolver):
 
     def stages(self) -> list[Stage]:
         """After the last attention all is local: the state is images (n, c, h, w)."""
-        last, radius = self.layers[-1], self.closing_radius
-        assert isinstance(last, Group)
-        feed = on_last(lambda y: channels_first(last.last_block.feed(channels_last(y))))
-        closing = [Stage(rejoin(last.conv), radius), Stage(self._leave, radius)]
-        return [Stage(self._until_last_attention, None), Stage(feed, 1), *closing]
-
-    def _until_last_attention(self, lr: Tensor) -> tuple[Tensor, ...]:
-        """What the body is added to, the last group's input, and what its attentions have made of it."""
-        shallow = self.conv_first(self.sub_mean(lr))
-        x = self.before_RG["1"](channels_last(shallow))
         *groups, last = self.layers
-        for group in groups:
-            x = group(x)
-        assert isinstance(last, Group)
-        return shallow, channels_first(x), channels_first(last.attend(x))
+        *blocks, block = last.get_submodule("blocks").children()
+        assert isinstance(block, Block)
 
-    def _leave(self, state: tuple[Tensor, ...]) -> Tensor:
-        shallow, x = state
-        return shallow + self.conv_after_body(channels_first(self.norm(channels_last(x))))
+        def until_last_attention(lr: Tensor) -> tuple[Tensor, ...]:
+            shallow = self.conv_first(self.sub_mean(lr))
+            x = nn.Sequential(*groups)(self.before_RG["1"](channels_last(shallow)))
+            return shallow, channels_first(x), channels_first(block.attend(nn.Sequential(*blocks)(x)))
+
+        def leave(state: tuple[Tensor, ...]) -> Tensor:
+            return state[0] + self.conv_after_body(channels_first(self.norm(channels_last(state[1]))))
+
+        feed = on_last(lambda y: channels_first(block.feed(channels_last(y))))
+        close, radius = rejoin(last.get_submodule("conv")), self.closing_radius
+        return [Stage(until_last_attention, None), Stage(feed, 1), Stage(close, radius), Stage(leave, radius)]
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
         x = features
