@@ -57,7 +57,8 @@ def measure(config: Config) -> list[dict[str, Any]]:
         net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
     except UserError:  # a speed needs no weights; the row says so
         trained = False
-        net, _ = load(replace(config.model, weights=None), [], device, dtype)
+        config = replace(config, model=replace(config.model, weights=None))
+        net, _ = load(config.model, [], device, dtype)
     sample = next(iter(instantiate(config.dataset).samples(config.model.scale)))
     lr = lr_tensor(sample, device, dtype)
     lam: PathAttribution = instantiate(config.attribution)
