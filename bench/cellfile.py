@@ -239,7 +239,14 @@ def _stacks(file: h5py.File, metas: list[dict[str, Any]]) -> Iterator[tuple[h5py
 
 def _create(group: h5py.Group, name: str, shape: tuple, dtype: np.dtype, chunk: tuple) -> h5py.Dataset:
     return group.create_dataset(
-        name, shape, dtype, chunks=chunk, compression="gzip", shuffle=dtype.kind in "if", fletcher32=True
+        name,
+        shape,
+        dtype,
+        chunks=chunk,
+        compression="gzip",
+        compression_opts=1,
+        shuffle=dtype.kind in "if",
+        fletcher32=True,
     )
 
 
