@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..config import instantiate, options, suggest
 from ..table import comparable, ranking, read_records
 from ..types import UserError
+from ..variants import name_variants
+
+if TYPE_CHECKING:
+    from .gather import Part
 
 
 def report(runs: str | Path | Iterable[str | Path], out: str | Path, figures: Sequence[str] = ()) -> list[Path]:
@@ -51,35 +55,34 @@ def read_figure(name: str) -> dict[str, Any]:
 
 
 def _report_part(part: pd.DataFrame, folder: Path, nodes: dict[str, Any], problems: list[str]) -> list[Path]:
+    from .gather import Part
     from .tables import write_tables
     from .terminal import print_ranking
 
+    part = name_variants(part)
     table = ranking(part)
     title = _title(part, table)
     print_ranking(table, title)
     written = write_tables(part, table, title, folder)
+    gathered = Part(part, table)
     for name, node in nodes.items():
         try:
-            written += _draw(name, node, part, table, folder)
+            written += _draw(name, node, gathered, folder)
         except UserError as error:
             problems.append(f"{name}: {error}")
     return written
 
 
-def _draw(name: str, node: dict[str, Any], part: pd.DataFrame, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """One figure of the whole part or, if its options name a number of images, one figure for each of them."""
+def _draw(name: str, node: dict[str, Any], part: Part, folder: Path) -> list[Path]:
+    """One figure, or one for each of the images that its options ask for."""
     from ..figures import style
-    from .choice import choose, entries
+    from .gather import gather
 
     how = dict(node)
-    n_images = how.pop("images", None)
-    draw = instantiate({**how, "_partial_": True})
-    if n_images is None:
-        return style.save(draw(part).get_figure(root=True), folder / name)
-    models = table.sort_values("di", kind="stable")["model"].tolist()  # columns from the narrowest to the widest
     written = []
-    for place in choose(part, models, n_images):
-        written += style.save(draw(entries(place, part)), folder / f"{name}-{place.slug}")
+    for suffix, data in gather(part, how):
+        drawn = instantiate({**how, "_partial_": True})(data)
+        written += style.save(drawn.get_figure(root=True), folder / f"{name}{suffix}")
     return written
 
 
