@@ -108,7 +108,7 @@ def survey(records: pd.DataFrame) -> Survey:
     models = sorted(shared["model"].unique())
     first = shared.iloc[0]
     shape = (int(first["lr_h"]), int(first["lr_w"]))
-    radii = np.arange(0, np.ceil(np.hypot(*shape)) + 0.5, 0.5)
+    radii = np.arange(np.ceil(np.hypot(*shape)) + 1)
     agreement, matrices, profiles, reach = [], [], [], []
     for key, maps in _maps(shared, models):
         place = dict(zip(PLACE, key, strict=True))
