@@ -85,6 +85,7 @@ def common(records: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     Raises UserError when the records must not be compared (see ONE_OF) or share no image.
     """
+    records = records.reset_index(drop=True)  # rows are found by it, and a frame of several may repeat its own
     good = records[(records["status"] == "ok") & np.isfinite(records["di"].astype(float))]
     if good.empty:
         raise UserError("There are no finished results to rank.")
@@ -172,25 +173,26 @@ def _refuse_mixtures(good: pd.DataFrame) -> None:
 
 def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Good rows at the places that every network has, and what each network lacks. present: good rows and NaN ones."""
-    places = present[PLACE].drop_duplicates()
-    models = sorted(good["model"].unique())
-    have = good.groupby(PLACE)["model"].nunique()
-    shared = have[have == len(models)].index
+    place = present.groupby(PLACE, sort=False, dropna=False).ngroup()
+    images = present["image"].groupby(place).first().to_numpy()
+    network, names = pd.factorize(good["model"], sort=True)
+    models = [str(name) for name in names]
+    have = np.zeros((len(models), len(images)), bool)
+    have[network, place.loc[good.index].to_numpy()] = True
     notes = []
-    for model in models:
-        lacking = places.merge(good[good["model"] == model][PLACE], how="left", indicator=True)
-        lacking = lacking[lacking["_merge"] == "left_only"]["image"]
-        if len(lacking):
-            names = list(dict.fromkeys(lacking))
-            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            notes.append(f"{model} lacks {len(lacking)} of {len(places)} windows ({shown}).")
-    absent = sorted(set(present["model"]) - set(models))
+    for model, here in zip(models, have, strict=True):
+        if len(lacking := images[~here]):
+            named = list(dict.fromkeys(lacking))
+            shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
+            notes.append(f"{model} lacks {len(lacking)} of {len(images)} windows ({shown}).")
+    shared = have.all(axis=0)
+    absent = sorted(set(present["model"].unique()) - set(models))
     notes += [f"{model} has no finite result and is left out." for model in absent]
-    if shared.empty:
+    if not shared.any():
         raise UserError(f"The networks have no image in common: {' '.join(notes)}")
     if notes:
-        notes.append(f"The ranking uses the {len(shared)} windows that all {len(models)} networks have.")
-    return good[pd.MultiIndex.from_frame(good[PLACE]).isin(shared)], notes
+        notes.append(f"The ranking uses the {shared.sum()} windows that all {len(models)} networks have.")
+    return good[shared[place.loc[good.index].to_numpy()]], notes
 
 
 def _failures(records: pd.DataFrame) -> list[str]:

@@ -122,6 +122,13 @@ def test_a_score_that_is_not_finite_is_no_number_and_spoils_no_other():
     assert table.loc["other", "psnr_y"] == 21 and table.loc["exact", "di"] == 2
 
 
+def test_repeated_labels_of_rows_do_not_matter():
+    frames = [frame("a", [1, 2, 3])[1:], frame("b", [4, 5, 6])[:2], frame("c", [7, 8, 9])]
+    apart, together = ranking(pd.concat(frames)), ranking(join(*frames))
+    pd.testing.assert_frame_equal(apart, together)
+    assert apart["n_images"].tolist() == [1, 1, 1] and apart["di"].tolist() == [8, 5, 2]
+
+
 def test_windows_are_averaged_within_an_image():
     table = ranking(frame("net", [1, 3, 5, 7], windows=2))
     assert table["n_images"][0] == 2 and table["n_windows"][0] == 4
