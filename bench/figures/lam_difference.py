@@ -44,7 +44,7 @@ def draw(
 
     window, hr = first["window"], first["hr"]
     place = panels.neighbourhood(hr.shape[:2], window, size, reach)
-    page_width = pixels(LEFT) + columns * (size.width + pixels(GAP)) + pixels(RIGHT)
+    page_width = pixels(LEFT) + columns * size.width + (columns - 1) * pixels(GAP) + pixels(RIGHT)
     with style.paper():
         page = sheet.blank(fig, page_width, pixels(0.02) + size.height + pixels(3.4 * sheet.LINE), size.dpi)
         shown = [
