@@ -84,6 +84,8 @@ DRAWN = {
     "two sweeps": lambda: width_depth.draw(make_sweep(depths=(8, 32))).get_figure(),
     "areas": lambda: area_of_interest.draw(make_areas(20)),
     "areas, wide images": lambda: area_of_interest.draw(make_areas(3, (12, 20))),
+    "areas alone": lambda: area_of_interest.draw(make_areas(20), hr=False),
+    "areas, one column": lambda: area_of_interest.draw(make_areas(10), width=style.SINGLE, columns=5),
     "one area": lambda: area_of_interest.draw(make_areas(1)),
     "difference": lambda: lam_difference.draw(make_entries(2)),
     "difference, safe": lambda: lam_difference.draw(make_entries(2, (24, 14)), colours="safe"),
@@ -166,7 +168,7 @@ def test_areas_of_interest_show_ranks_groups_and_say_how_maps_were_pooled():
     assert "Orange" in " ".join(t.get_text() for t in texts(area_of_interest.draw(make_areas(1), colours="safe")))
     areas = make_areas(1)[0]
     field = interest.area_of_interest(areas["wide"], areas["narrow"])
-    area = fig.axes[0].get_images()[1].get_array().astype(int)
+    area = area_of_interest.draw(make_areas(1), hr=False).axes[0].get_images()[0].get_array().astype(int)
     for place, red in ((field.argmax(), True), (field.argmin(), False)):  # both look; only the wide ones do
         y, x = (
             round((at + 0.5) / 16 * side)

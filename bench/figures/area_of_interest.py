@@ -11,7 +11,7 @@ from ..metrics.interest import area_of_interest
 from ..types import UserError
 from . import panels, sheet, style
 
-LEFT, RIGHT, GAP, GROUP_GAP = 0.19, 0.36, 0.035, 0.08  # inches: group names, colour bar, between panels, groups
+LEFT, RIGHT, GAP, GROUP_GAP = 0.19, 0.34, 0.035, 0.08  # inches: group names, colour bar, between panels, groups
 LARGEST = 0.9  # inches: width of a panel
 
 
@@ -21,13 +21,15 @@ def draw(
     *,
     width: float = style.DOUBLE,
     columns: int = 10,
+    hr: bool = True,
     colours: str = "seismic",
 ) -> Figure:
     """Per image the HR with the window boxed, below it the area of interest over the LR image, and its rank and DI.
 
     images: in the order of ranks, each with group (the name of its row), rank, n_ranks, di (the maximum over networks),
     hr, lr, window {"y", "x", "size"}, wide and narrow (lists of maps (3, h, w)), n_networks. The caption states how
-    maps were pooled. columns: images side by side. Raises UserError without images.
+    maps were pooled. columns: images side by side. hr: without it the
+    window is boxed on the area, and a sheet has half the size. Raises UserError without images.
     """
     if not images:
         raise UserError("An area-of-interest sheet needs at least one image.")
@@ -41,7 +43,8 @@ def draw(
     def pixels(inches: float) -> int:
         return round(inches * size.dpi)
 
-    row_height = 2 * size.height + pixels(GAP + 2.4 * sheet.LINE)
+    above = size.height + pixels(GAP) if hr else 0
+    row_height = above + size.height + pixels(2.4 * sheet.LINE)
     rows = {name: -(-len(members) // columns) for name, members in groups.items()}
     gaps = pixels(GROUP_GAP) * (len(groups) - 1)
     body = pixels(0.02) + sum(rows.values()) * row_height + gaps
@@ -55,22 +58,27 @@ def draw(
             page.text(pixels(LEFT / 2), middle, name, rotation=90, ha="center", va="center", fontsize=style.SMALL)
             for i, image in enumerate(members):
                 left = pixels(LEFT) + (i % columns) * (size.width + pixels(GAP))
-                _image(page, size, left, top + (i // columns) * row_height, image, colours)
+                _image(page, size, (left, top + (i // columns) * row_height), above, image, colours)
             top += rows[name] * row_height + pixels(GROUP_GAP)
-        bar = panels.Size(pixels(0.055), 2 * size.height + pixels(GAP), size.dpi, 0)
+        bar = panels.Size(pixels(0.055), above + size.height, size.dpi, 0)
         right = pixels(LEFT) + columns * (size.width + pixels(GAP))
-        sheet.Panel(page, bar, right, pixels(0.02)).scale((-0.5, 1), colours, "wide only          all")
+        sheet.Panel(page, bar, right, pixels(0.02)).scale((-0.5, 1), colours, "")
         sheet.lines(page, text, pixels(0.02), body, size.dpi)
     return style.page(page)
 
 
-def _image(page: Any, size: panels.Size, left: int, top: int, image: Mapping[str, Any], colours: str) -> None:
-    full = sheet.Panel(page, size, left, top)
-    area = sheet.Panel(page, size, left, top + size.height + round(GAP * size.dpi))
-    window, factor = image["window"], size.width / image["hr"].shape[1]
-    full.show(panels.whole(image["hr"], size))
+def _image(
+    page: Any, size: panels.Size, corner: tuple[int, int], above: int, image: Mapping[str, Any], colours: str
+) -> None:
+    """above: printed pixels that the HR takes, 0 without it."""
+    area = sheet.Panel(page, size, corner[0], corner[1] + above)
     area.show(panels.over(area_of_interest(image["wide"], image["narrow"]), image["lr"], size, colours))
-    full.box(window["x"], window["y"], window["size"], window["size"], factor, thin=True)
+    boxed = area
+    if above:
+        boxed = sheet.Panel(page, size, *corner)
+        boxed.show(panels.whole(image["hr"], size))
+    window, factor = image["window"], size.width / image["hr"].shape[1]
+    boxed.box(window["x"], window["y"], window["size"], window["size"], factor, thin=True)
     area.below(f"{image['rank']}", 1, bold=True)
     area.below(f"{image['di']:.1f} %", 2)
 

@@ -22,7 +22,7 @@ from ..store import read_tensors
 
 THUMB = 144  # pixels: longest side of a picture of the wall
 LONGEST = 1024  # pixels: longest side of any other picture; larger ones are scaled down
-QUALITY = 82  # of WebP, where lossless pictures would be too many
+QUALITY = 92  # of WebP, where lossless pictures would be too many
 
 
 @dataclass(frozen=True)
