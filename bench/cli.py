@@ -22,6 +22,7 @@ lamscope: which input pixels does a super-resolution network really use?
 
   lamscope run [key=value …]      attribution maps, diffusion indices, a ranking and figures; -m sweeps
   lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
+  lamscope view [key=value …]     a local page: click a window, watch networks look (port=8765)
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
@@ -137,6 +138,23 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def view(arguments: list[str]) -> int:
+    """lamscope view [key=value …] [host=127.0.0.1] [port=8765] [browser=no]: the live view."""
+    from .config import compose
+
+    own = {"host": "127.0.0.1", "port": "8765", "browser": "yes"}
+    own |= dict(a.split("=", 1) for a in arguments if a.split("=", 1)[0] in own and "=" in a)
+    if not own["port"].isdecimal() or int(own["port"]) > 65535:
+        raise UserError(f"port is a number up to 65535, not '{own['port']}'.")
+    config = compose([a for a in arguments if a.split("=", 1)[0] not in own])
+    try:
+        from .view.server import serve
+    except ModuleNotFoundError as error:
+        raise UserError(f"The live view needs {error.name}: pip install 'lamscope[view]'.") from error
+    serve(config, own["host"], int(own["port"]), own["browser"] == "yes")
+    return 0
+
+
 def weights(arguments: list[str]) -> int:
     """lamscope weights [machine.weights=FOLDER]: what is here, and where it comes from."""
     from .catalogue import print_weights
@@ -159,6 +177,7 @@ def list_options(arguments: list[str]) -> int:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
+    "view": view,
     "train": train,
     "weights": weights,
     "options": list_options,

@@ -9,18 +9,11 @@
   const ZOOMS = { 1: "whole image", 2: "2 ×", 4: "4 ×", 8: "8 ×" };
   const state = { base: "sr", layer: "lam", opacity: 60, colours: "seismic", zoom: "1", networks: null, other: null };
 
-  // A strip of grey maps → one Uint8ClampedArray per network.
-  async function fields(url, width, height, count) {
-    const strip = new Image();
-    strip.src = url;
-    await strip.decode();
-    const canvas = el("canvas", { width, height: height * count });
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(strip, 0, 0);
-    return Array.from({ length: count }, (_, i) => {
-      const rgba = context.getImageData(0, i * height, width, height).data;
-      return Float32Array.from({ length: width * height }, (_, k) => rgba[4 * k] / 255);
-    });
+  // A strip of grey maps → the values of each network's.
+  async function fields(url, count) {
+    const [values, width, height] = await lamscope.field(url);
+    const size = (width * height) / count;
+    return Array.from({ length: count }, (_, i) => values.subarray(i * size, (i + 1) * size));
   }
   const share = (field) => {
     const sum = field.reduce((a, b) => a + b, 0);
@@ -31,15 +24,6 @@
     const found = x.map((v, k) => v - y[k]);
     const peak = found.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
     return found.map((v) => v / (peak || 1));
-  }
-  function paint(canvas, values, width, height) {
-    canvas.width = width;
-    canvas.height = height;
-    const context = canvas.getContext("2d");
-    const picture = context.createImageData(width, height);
-    const table = lamscope.data.colours[state.colours].map((c) => [1, 3, 5].map((at) => parseInt(c.slice(at, at + 2), 16)));
-    values.forEach((v, k) => picture.data.set([...table[Math.round(127.5 + 127.5 * v)], 255], 4 * k));
-    context.putImageData(picture, 0, 0);
   }
 
   function show(part, query) {
@@ -83,7 +67,7 @@
       number_ = Math.min(n, content.windows.length - 1);
       const window_ = content.windows[number_];
       const count = part.networks.length;
-      const [lam, area] = await Promise.all(["maps", "areas"].map((k) => fields(window_[k], content.w, content.h, count)));
+      const [lam, area] = await Promise.all(["maps", "areas"].map((k) => fields(window_[k], count)));
       maps = { lam, area };
       controlsOf();
       draw();
@@ -150,7 +134,7 @@
       if (base) inner.append(el("img", { src: base, alt: `${n.label}: ${i < 0 ? "ground truth" : BASES[state.base]} of ${about.name}`, class: base.endsWith("lr.png") || state.zoom > 1 ? "crisp" : "" }));
       if (field) {
         const canvas = el("canvas", { role: "img", "aria-label": `${LAYERS[state.layer]} of ${n.label}`, class: state.layer === "area" ? "" : "crisp" });
-        paint(canvas, field, content.w, content.h);
+        lamscope.paint(canvas, field, content.w, content.h, lamscope.data.colours[state.colours]);
         canvas.addEventListener("pointermove", (e) => {
           const box = canvas.getBoundingClientRect();
           const [x, y] = [Math.floor((e.clientX - box.left) / box.width * content.w), Math.floor((e.clientY - box.top) / box.height * content.h)];
