@@ -185,7 +185,7 @@ def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, li
             named = list(dict.fromkeys(lacking))
             shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
             notes.append(f"{model} lacks {len(lacking)} of {len(images)} windows ({shown}).")
-    shared = have.all(axis=0)
+    shared = np.asarray(have.all(axis=0))
     absent = sorted(set(present["model"].unique()) - set(models))
     notes += [f"{model} has no finite result and is left out." for model in absent]
     if not shared.any():
