@@ -375,6 +375,13 @@ def test_any_eye_tells_families_apart(eye):
     assert min(deltaE_ciede2000(a, b) for a, b in itertools.combinations(lab, 2)) >= 11
 
 
+@given(low=st.floats(0.001, 50), factor=st.floats(1.05, 500))
+def test_ticks_of_a_logarithmic_axis_are_two_or_more_and_inside(low, factor):
+    ticks = style.log_ticks(low, low * factor)
+    assert 2 <= len(ticks) <= 12 and (np.diff(ticks) > 0).all()
+    assert low <= ticks[0] and ticks[-1] <= low * factor
+
+
 def test_a_network_looks_the_same_whoever_is_beside_it():
     zoo = [(name, FAMILY[i % len(FAMILY)]) for i, name in enumerate(options("model"))]
     found = style.looks(zoo)

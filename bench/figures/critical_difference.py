@@ -29,9 +29,9 @@ def draw(records: pd.DataFrame, ax: Axes | None = None, *, width: float = style.
     if n < 2:
         raise UserError("Ranks need at least two networks.")
     ranks = table["mean_rank"].to_numpy()
-    bars = alike(ranks, test.critical_difference)
+    bars = _levels([(ranks[a], ranks[b]) for a, b in alike(ranks, test.critical_difference)])
     left = -(-n // 2)  # so many names on the left, the better half
-    head, foot = 0.62 + LIFT * len(bars), 0.06
+    head, foot = 0.62 + LIFT * (1 + max((level for *_, level in bars), default=0)), 0.06
     height = head + STEP * (left + 0.5) + foot
     looks = style.looks(families(records))
     with style.paper():
@@ -42,10 +42,9 @@ def draw(records: pd.DataFrame, ax: Axes | None = None, *, width: float = style.
         per_rank = (width - 2 * margin) / max(n - 1, 1)  # inches
         ax.set(xlim=(1 - margin / per_rank, n + margin / per_rank), ylim=(-(STEP * (left + 0.5) + foot), head))
         _scale(ax, n, test, per_rank)
-        for level, (first, last) in enumerate(bars):
-            y = 0.07 + LIFT * level
-            reach = 0.02 / per_rank
-            ax.plot([ranks[first] - reach, ranks[last] + reach], [y, y], color=style.INK, lw=2, solid_capstyle="butt")
+        for first, last, level in bars:
+            y, reach = 0.07 + LIFT * level, 0.02 / per_rank
+            ax.plot([first - reach, last + reach], [y, y], color=style.INK, lw=2, solid_capstyle="butt")
         for i, (name, rank) in enumerate(zip(table["model"], ranks, strict=True)):
             side = i < left
             y = -STEP * ((i if side else n - 1 - i) + 1)
@@ -59,6 +58,17 @@ def draw(records: pd.DataFrame, ax: Axes | None = None, *, width: float = style.
                 color=look.ink, annotation_clip=False,
             )  # fmt: skip
     return ax
+
+
+def _levels(bars: list[tuple[float, float]]) -> list[tuple[float, float, int]]:
+    """(first, last, level): each bar on the lowest level where it touches no other."""
+    ends: list[float] = []
+    found = []
+    for first, last in bars:
+        level = next((i for i, end in enumerate(ends) if end < first - 0.15), len(ends))
+        ends[level : level + 1] = [last]
+        found.append((first, last, level))
+    return found
 
 
 def _scale(ax: Axes, n: int, test: RankTest, per_rank: float) -> None:

@@ -58,8 +58,7 @@ def draw(
         bar.set_label("DI (%)", fontsize=style.SMALL)
         bar.outline.set_visible(False)  # type: ignore[operator]
         if isinstance(norm, LogNorm):
-            nice = np.array([m * 10.0**e for e in range(-4, 3) for m in (1, 2, 5)])
-            nice = nice[(nice >= positive.min()) & (nice <= positive.max())]
+            nice = style.log_ticks(positive.min(), positive.max())
             bar.set_ticks(nice.tolist(), labels=[f"{value:g}" for value in nice])
             bar.minorticks_off()
     return ax

@@ -170,6 +170,16 @@ def looks(families: Iterable[tuple[str, str]]) -> dict[str, Look]:
     return found
 
 
+def log_ticks(low: float, high: float) -> np.ndarray:
+    """Round values between two positive limits of a logarithmic axis: 1, 2, 5, …; closer ones if those are too few."""
+    for steps in ([1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], np.arange(1, 10, 0.1), np.arange(1, 10, 0.01)):
+        nice = np.array([round(m, 2) * 10.0**e for e in range(-4, 3) for m in steps])
+        found = nice[(nice >= low) & (nice <= high)]
+        if len(found) > 1:
+            return found[:: -(-len(found) // 12)]
+    return np.array([low, high])
+
+
 @cache
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width in inches of one line of text, known without drawing it."""

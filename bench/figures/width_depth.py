@@ -51,12 +51,13 @@ def draw(
             for (setting, _), at in zip(points, zip(x, y, strict=True), strict=True):
                 ax.annotate(f"{setting:g}", at, (3, 3), "data", "offset points", fontsize=style.SMALL, color=look.ink)
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
         ax.margins(0.12)
+        ticks = style.log_ticks(*ax.get_xlim())
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
         ax.set_xlabel("DI (%), mean over images")
         ax.set_ylabel(value_label)
-        ax.grid(which="both")
+        ax.grid()
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, handlelength=2.2)
     return ax
 
