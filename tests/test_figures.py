@@ -57,6 +57,7 @@ def make_records(models=4, images=6, windows=1, seed=0):
                 "status": "ok",
                 "message": "",
                 "digest": f"{m:02d}",
+                "file": f"net{m:02d}.h5",
             }
         )
     return pd.DataFrame(rows)
@@ -372,6 +373,13 @@ def test_any_eye_tells_families_apart(eye):
     seen = np.clip(linear @ np.array(VISION[eye]).T, 0, 1)
     lab = rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
     assert min(deltaE_ciede2000(a, b) for a, b in itertools.combinations(lab, 2)) >= 11
+
+
+@given(low=st.floats(0.001, 50), factor=st.floats(1.05, 500))
+def test_ticks_of_a_logarithmic_axis_are_two_or_more_and_inside(low, factor):
+    ticks = style.log_ticks(low, low * factor)
+    assert 2 <= len(ticks) <= 12 and (np.diff(ticks) > 0).all()
+    assert low <= ticks[0] and ticks[-1] <= low * factor
 
 
 def test_a_network_looks_the_same_whoever_is_beside_it():

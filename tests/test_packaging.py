@@ -112,7 +112,9 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_wheel_holds_every_file_of_the_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    needed = {**source_files("*.py"), **source_files("*.yaml"), **source_files("*.safetensors")}
+    kinds = ("*.py", "*.yaml", "*.safetensors", "page/*")
+    needed = {name: file for kind in kinds for name, file in source_files(kind).items()}
+    assert any(name.endswith(".html") for name in needed)
     assert inside >= needed.keys()
     assert {name for name in inside if name not in source_files("*")} == set()
     assert any(name.startswith("lamscope/conf/model/") for name in inside)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,12 @@ import pytest
 from rich.console import Console
 from test_figures import make_records
 
+from lamscope.cli import main
 from lamscope.config import options
+from lamscope.maps import choose, entries
 from lamscope.metrics.concentration import diffusion_index
 from lamscope.report import read_figure, report
-from lamscope.report.choice import choose, entries
+from lamscope.report.gather import GATHERERS
 from lamscope.report.tables import markdown
 from lamscope.report.terminal import count, print_ranking, rich_table
 from lamscope.store import CellWriter
@@ -110,8 +114,12 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("name", options("figure"))
-def test_each_figure_is_named_like_its_module(name):
-    assert read_figure(name)["_target_"] == f"lamscope.figures.{name}.draw"
+def test_each_figure_has_a_module_that_draws_and_says_what_from(name):
+    node = read_figure(name)
+    package, module, function = node["_target_"].rsplit(".", 2)
+    assert package == "lamscope.figures" and function == "draw"
+    assert callable(importlib.import_module(f"{package}.{module}").draw)
+    assert node.get("data", "records") in GATHERERS
 
 
 def test_grids_show_the_smallest_the_median_and_the_largest_image():
@@ -128,9 +136,62 @@ def test_entries_carry_the_map_of_their_window(tmp_path):
     write_cell(tmp_path, "fsrcnn")
     records = read_records(tmp_path)
     (place,) = choose(records, ["fsrcnn"], 1)
-    (entry,) = entries(place, records)
+    (entry,) = entries(place)
     assert entry["di"] == pytest.approx(diffusion_index(entry["map"]), rel=1e-5)
     assert entry["window"] == {"y": 24, "x": 12, "size": 8}  # of two windows, the one that looks wider
+
+
+def page_of(out):
+    """What the page knows, read as JSON."""
+    text = (out / "assets" / "data.js").read_text("utf-8")
+    return json.loads(text.removeprefix("lamscope.data = ").rstrip(";\n"))
+
+
+def test_the_command_writes_findings_and_a_page_or_not(tmp_path, capsys):
+    for model in ("fsrcnn", "edsr_lite", "pan"):
+        write_cell(tmp_path / "runs", model)
+    out = tmp_path / "out"
+    how = [
+        str(tmp_path / "runs"),
+        f"out={out}",
+        "figures=lam_difference,attention_distance,width_depth",
+        "colours=safe",
+    ]
+    assert main(["report", *how, "page=no"]) == 0
+    assert not (out / "index.html").exists() and not (out / "made" / "lam" / "findings.md").exists()
+    assert main(["report", *how]) == 0
+    folder = out / "made" / "lam"
+    assert str(out / "index.html") in capsys.readouterr().out
+    written = {p.name for p in folder.iterdir()}
+    assert {"findings.md", "images.csv", "pairs.csv", "correlations.csv", "attention_distance.png"} <= written
+    assert not any(name.startswith("width_depth") for name in written)  # no sweep, and no complaint
+    assert len(pd.read_csv(folder / "images.csv")) == 3 and len(pd.read_csv(folder / "pairs.csv")) == 3
+    findings = (folder / "findings.md").read_text("utf-8")
+    assert "Kendall's W" in findings and "On the 3 images that all 3 networks have." in findings
+    known = page_of(out)["parts"][0]
+    table = ranking(read_records(tmp_path / "runs"))
+    assert [n["name"] for n in known["networks"]] == table["model"].tolist()
+    np.testing.assert_allclose([n["di"][0] for n in known["networks"]], table["di"], rtol=1e-5)
+    assert "made/lam/attention_distance.png" in known["files"]
+    for wrong in ("page=perhaps", "colours=jet", "figure=lam_grid"):
+        assert main(["report", *how, wrong]) == 2
+
+
+def test_safe_colours_reach_the_figure(tmp_path):
+    for model in ("fsrcnn", "pan"):
+        write_cell(tmp_path / "runs", model, images=1)
+    for colours in ("seismic", "safe"):
+        report(tmp_path / "runs", tmp_path / colours, ["lam_grid"], colours=colours)
+    one, other = (tmp_path / c / "made" / "lam" / "lam_grid-picture_0.png" for c in ("seismic", "safe"))
+    assert one.read_bytes() != other.read_bytes()
+
+
+def test_one_network_alone_has_a_page(tmp_path):
+    write_cell(tmp_path / "runs", "fsrcnn", images=1)
+    report(tmp_path / "runs", tmp_path / "out", [], page=True)
+    known = page_of(tmp_path / "out")["parts"][0]
+    assert known["images"][0]["rank"] == 1 and known["concordance"]["w"] is None
+    assert all(row["value"] is None for row in known["correlations"])
 
 
 # ── the terminal ──

@@ -96,11 +96,7 @@ def _family_legend(ax: Axes, present: set[str]) -> None:
 
 def _second_axis(ax: Axes) -> None:
     """DI itself along the top, because nobody thinks in logarithms."""
-    low, high = ax.get_xlim()
-    nice = np.array([m * 10.0**e for e in range(-4, 3) for m in (1, 2, 5)])
-    if ((np.log(nice) > low) & (np.log(nice) < high)).sum() < 2:
-        nice = np.array([m * 10.0**e for e in range(-4, 3) for m in np.arange(1, 10, 0.5)])
-    shown = nice[(np.log(nice) > low) & (np.log(nice) < high)]
+    shown = style.log_ticks(*np.exp(ax.get_xlim()))
     top = ax.secondary_xaxis("top")
     top.set_xticks(np.log(shown), [f"{v:g}" for v in shown])
     top.tick_params(length=2, pad=1)

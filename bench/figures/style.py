@@ -142,12 +142,16 @@ def page(ax: Axes) -> Figure:
 
 
 def label(name: str) -> str:
-    """A network's name as papers write it: carn_m → CARN-M, edsr_baseline → EDSR-baseline; unknown names unchanged."""
-    first, *rest = name.split("_")
+    """A network's name as papers write it: carn_m → CARN-M, edsr_baseline → EDSR-baseline; unknown names unchanged.
+
+    What follows in brackets, the settings of a variant, stays: edsr[width=64] → EDSR[width=64].
+    """
+    written, bracket, setting = name.partition("[")
+    first, *rest = written.split("_")
     if first in _SPELLED or first in _ACRONYMS:
         first = _SPELLED.get(first, first.upper())
-        return "-".join([first, *(part.upper() if len(part) == 1 else part for part in rest)])
-    return name
+        written = "-".join([first, *(part.upper() if len(part) == 1 else part for part in rest)])
+    return written + bracket + setting
 
 
 def looks(families: Iterable[tuple[str, str]]) -> dict[str, Look]:
@@ -164,6 +168,16 @@ def looks(families: Iterable[tuple[str, str]]) -> dict[str, Look]:
         used.add(marker)
         found[name] = Look(label(name), FAMILY_COLOURS.get(family, OTHER_FAMILY), marker)
     return found
+
+
+def log_ticks(low: float, high: float) -> np.ndarray:
+    """Round values between two positive limits of a logarithmic axis: 1, 2, 5, …; closer ones if those are too few."""
+    for steps in ([1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], np.arange(1, 10, 0.1), np.arange(1, 10, 0.01)):
+        nice = np.array([round(m, 2) * 10.0**e for e in range(-4, 3) for m in steps])
+        found = nice[(nice >= low) & (nice <= high)]
+        if len(found) > 1:
+            return found[:: -(-len(found) // 12)]
+    return np.array([low, high])
 
 
 @cache
