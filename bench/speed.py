@@ -88,7 +88,7 @@ def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:
     frame = pd.DataFrame([row for rows in results for row in rows])
     title = f"Seconds a map: the plain reference loop ({PLAIN_STEPS} steps), captum, and lam"
     publish(frame, title, Path(config.results) / "tables" / "speed", "lamscope run experiment=speed", digits=3)
-    style.save(speed.draw(frame).get_figure(root=True), Path(config.results) / "figures" / "speed")
+    style.save(style.page(speed.draw(frame)), Path(config.results) / "figures" / "speed")
 
 
 def _row(config: Config, net: nn.Module, lr: Tensor, window: Window, lam: PathAttribution) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..metrics.concentration import area_of_contribution, magnitude
+from ..metrics.concentration import areas_of_contribution, magnitude
 from ..store import read_tensors
 
 THUMB = 144  # pixels: longest side of a picture of the wall
@@ -61,9 +61,7 @@ def make(job: Job) -> int:
             for t, number in zip(tensors, window["number"], strict=True)
         ]
         about = {key: value for key, value in window.items() if key != "number"}
-        windows.append(
-            {**about, "maps": _strip(map(magnitude, maps)), "areas": _strip(map(area_of_contribution, maps))}
-        )
+        windows.append({**about, "maps": _strip(map(magnitude, maps)), "areas": _strip(areas_of_contribution(maps))})
     h, w = truth["lr"].shape[:2]
     key, content = (json.dumps(value) for value in (f"{job.slug}/{job.index}", {"h": h, "w": w, "windows": windows}))
     script = f"lamscope.loaded({key},{content});\n"

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import nn
 
 from ..config import Config, instantiate
+from ..explain import lr_tensor
 from ..metrics import fidelity
 from ..metrics.concentration import area_of_contribution, diffusion_index, magnitude
-from ..runner import lr_tensor
 from ..types import Sample, UserError, Window
 from ..zoo import load, weight_folders
 from .pictures import Shown
