@@ -31,7 +31,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
     paper: PathAttribution = instantiate(compose(["attribution=lam_paper"]).attribution)
     methods = {"paper50": paper} | {f"lam{n}": replace(lam, n_steps=n, rtol=None) for n in STEPS}
     methods |= {
-        "sigma21": replace(lam, path=replace(lam.path, speed="sigma")),
+        "sigma21": instantiate({**config.attribution, "path": {**config.attribution["path"], "speed": "sigma"}}),
         "auto": replace(lam, n_steps="auto", rtol=RTOL),
     }
     dataset = instantiate(config.dataset)
