@@ -25,10 +25,12 @@ LR = (64, 64)  # the size of the paper's test images
 WINDOW = 16  # SR pixels, in the centre
 LAM_TIMED = 4.0  # seconds of one gradient up to which LAM is run; beyond, n_steps times the gradient is stated
 CHUNKED = 2048.0  # MiB of one gradient from which LAM takes one image a pass
+SLOW = 30.0  # seconds from which a call is made once
 BUDGET = 6.0  # seconds after which no call is repeated
 REPEATS = 4
 FRAMES = (64, 128, 256, 512, 1024)  # columns of the strips on which the support is looked for
 PATIENCE = 240.0  # seconds after which no longer strip is tried
+ROOM = 8 * 2**30  # bytes that tensors may take on a strip
 SEEDS = 2
 KINDS = {
     "memory": ("forward_mib", "gradient_mib"),
@@ -42,7 +44,8 @@ def gauge(kind: str, model: ModelConfig, machine: MachineConfig, found: dict[str
     """Measure one kind of cost of one network: the columns that KINDS names. found: what the kinds before it gave.
 
     support: in columns; 'global' where it covers the longest frame, '≥512' where it covers one after which a longer
-    would take too long. Raises UserError when the process dies, as the system kills one that takes too much memory.
+    would take too much time or memory. Raises UserError when the process dies, as the system kills one that takes more
+    memory than there is.
     """
     task = {"kind": kind, "model": asdict(model), "machine": asdict(machine), "found": found}
     done = subprocess.run(
@@ -117,14 +120,19 @@ def _support(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> d
     """
     import torch
 
+    from .metrics.memory import peak_memory
     from .metrics.support import extent, gradient_support
     from .zoo import build, prepare
 
     prepare(Config(machine=replace(machine, device="cpu")))
+    with torch.device("meta"):
+        ghost = build(model).double()
     rows = max(8, model.min_size)
-    side = columns = 0
+    found: dict[str, Any] = {}
     for columns in FRAMES:
         begin = time.perf_counter()
+        if found and peak_memory(ghost, (rows, columns), gradient=True) > ROOM:
+            break
         mask = torch.zeros(rows, columns, dtype=torch.bool)
         for seed in range(SEEDS):
             torch.manual_seed(seed)
@@ -133,10 +141,11 @@ def _support(model: ModelConfig, machine: MachineConfig, _: dict[str, Any]) -> d
             if extent(mask) == columns:
                 break
         side = extent(mask)
+        covered = "global" if columns == FRAMES[-1] else f"≥{columns}"
+        found = {"support": covered if side == columns else side, "support_frame": f"{rows}×{columns}"}
         if side < columns or time.perf_counter() - begin > PATIENCE:
             break
-    covered = "global" if columns == FRAMES[-1] else f"≥{columns}"
-    return {"support": covered if side == columns else side, "support_frame": f"{rows}×{columns}"}
+    return found
 
 
 def _prepared(model: ModelConfig, machine: MachineConfig) -> tuple[Any, Any, Callable[[], float]]:
@@ -169,10 +178,13 @@ def _resident(entry: str) -> float:
 
 def _seconds(call: Callable[[], Any], device: Any) -> float:
     """The least of a few, since whatever else the machine does only adds; the first warms up, and a slow one is all."""
+    first = _once(call, device)
+    if first > SLOW:
+        return first
     times = [_once(call, device)]
-    while len(times) <= REPEATS and sum(times) < BUDGET:
+    while len(times) < REPEATS and sum(times) < BUDGET:
         times.append(_once(call, device))
-    return min(times[1:] or times)
+    return min(times)
 
 
 def _once(call: Callable[[], Any], device: Any) -> float:

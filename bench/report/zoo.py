@@ -22,7 +22,7 @@ Unknown, or not measured here: {unknown}.
 Activations: elements of the outputs of all convolutions, as in the AIM and NTIRE challenges. RF: the receptive field by
 the LAM paper's rule, 1 + Σ(k − 1) over the convolutions that run. Support: the LR columns on which the SR pixel in the
 middle of a strip of rows×columns really depends; global or ≥ where that is the whole strip (≥: a longer one would take
-too long).
+too much time or memory).
 Forward is the whole image; gradient is forward and backward to the image; LAM is `attribution=lam` for 16×16 SR pixels
 in the centre. MiB: the most that tensors hold at a time, weights included, the same on every device. RSS and s: MiB
 that a process of its own grew by since torch was loaded (on a GPU the most that torch had allocated), and seconds, on
