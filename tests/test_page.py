@@ -79,12 +79,12 @@ class Page:
     def wait(self, selector):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.browser, 20).until(lambda b: b.find_elements("css selector", selector))[0]
+        return WebDriverWait(self.browser, 60).until(lambda b: b.find_elements("css selector", selector))[0]
 
     def until(self, script, *arguments):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.browser, 20).until(lambda b: b.execute_script(f"return {script}", *arguments))
+        return WebDriverWait(self.browser, 60).until(lambda b: b.execute_script(f"return {script}", *arguments))
 
     def texts(self, selector):
         return [e.text for e in self.browser.find_elements("css selector", selector)]

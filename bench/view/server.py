@@ -10,6 +10,7 @@ import io
 import json
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -32,7 +33,7 @@ from ..zoo import prepare, weight_folders
 from .pictures import MAX_BYTES, Gallery
 from .work import Worker
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css", "js": "text/javascript"}
 FILES = {  # what the page is made of: name → package that holds it
     "view.html": "lamscope.view",
@@ -151,24 +152,21 @@ def application(config: Config, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
 
 
 def serve(config: Config, host: str = "127.0.0.1", port: int = 8765, show: bool = True) -> None:
-    """Serve until interrupted. Raises UserError where there is nothing to look with, or the port is taken."""
+    """Serve until interrupted. host: a name or an IPv4 address. Raises UserError where host and port cannot be used."""
     import socket
 
     import uvicorn
 
-    hosts = LOOPBACK if host in LOOPBACK else (*LOOPBACK, "*" if host in ("0.0.0.0", "::") else host)
+    hosts = LOOPBACK if host in LOOPBACK else (*LOOPBACK, "*" if host == "0.0.0.0" else host)
     app = application(config, hosts)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening, suppress(KeyboardInterrupt):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
             listening.listen()  # who reads the address may come at once
         except OSError as error:
-            raise UserError(
-                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another: port=0."
-            ) from error
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+            raise UserError(f"Port {port} on {host} cannot be used: {error.strerror}. Try port=0.") from error
+        address = f"http://{host}:{listening.getsockname()[1]}/"
         print(f"lamscope view: {address} (Ctrl-C ends it)", flush=True)
         if host not in LOOPBACK:
             print("Anyone who reaches this machine can use it.", flush=True)
