@@ -24,6 +24,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope report RUNS [out=DIR]  table and figures of stored runs
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from
+  lamscope data [key=value …]     which test sets are here; `data verify` and `data select` check and build them
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
@@ -141,6 +142,13 @@ def weights(arguments: list[str]) -> int:
     return 0
 
 
+def data(arguments: list[str]) -> int:
+    """lamscope data [list|verify|select] …: test sets on this machine."""
+    from .datasets import main as data_main
+
+    return data_main(arguments)
+
+
 def list_options(arguments: list[str]) -> int:
     """lamscope options GROUP"""
     from .config import options
@@ -156,6 +164,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "report": report,
     "train": train,
     "weights": weights,
+    "data": data,
     "options": list_options,
 }
 

@@ -69,13 +69,15 @@ class ModelConfig:
 class MachineConfig:
     """Where things are and what computes.
 
-    device: auto | cpu | cuda[:n]. weights: a folder, or a list of folders, with official files.
+    device: auto | cpu | cuda[:n]. weights: a folder, or a list of folders, with official files. data: the same for
+    folders in which published test sets lie.
     """
 
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
     weights: Any = None
+    data: Any = None
     progress: str = "auto"
 
 

@@ -24,7 +24,8 @@ from .progress import track
 from .types import Attribution, Sample, UserError
 from .zoo import Origin, load, prepare, weight_folders
 
-PLACES = ("path", "root", "crops", "limit")  # settings of a data set that the hash of its images makes superfluous
+# settings of a data set that the hash of its images makes superfluous
+PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known", "strict")
 
 
 def run_cell(config: Config) -> Path:

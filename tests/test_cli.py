@@ -56,6 +56,13 @@ MISTAKES = [
     (["report", "outt=x"], "out=DIR"),
     (["options", "modle"], "modle"),
     (["weights", "machine.wieghts=x"], "machine.weights"),
+    (["data", "verfy"], "Did you mean 'verify'"),
+    (["data", "verify", "urban10"], "Did you mean 'urban100'"),
+    (["data", "verify", "set5"], "SelfExSR"),
+    (["data", "verify", "folder"], "of your own"),
+    (["data", "machine.data=nowhere"], "nowhere"),
+    (["run", "dataset=set14"], "machine.data=FOLDER"),
+    (["run", "dataset=hdf5"], "dataset.path"),
     (["train", "train=shrt"], "Did you mean 'short'"),
 ]
 
