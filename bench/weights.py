@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .types import UserError
 
+
+class WeightsMissing(UserError):
+    """The published file of a network is not on this machine."""
+
+
 WRAPPINGS = ("params_ema", "params", "state_dict", "model")
 
 
@@ -40,13 +45,13 @@ def find(model: ModelConfig, folders: Iterable[str | Path] = ()) -> Path | None:
         return path
     checkpoint = model.checkpoint
     if checkpoint.file is None:
-        raise UserError(f"No published weights are known for '{model.name}'. Give a file: model.weights=FILE.")
+        raise WeightsMissing(f"No published weights are known for '{model.name}'. Give a file: model.weights=FILE.")
     candidates = [shipped_folder() / checkpoint.file] if checkpoint.shipped else []
     candidates += [Path(folder).expanduser() / checkpoint.file for folder in folders]
     path = next((c for c in candidates if c.is_file()), None)
     if path is None:
         source = checkpoint.url or checkpoint.page or model.code or "its authors' page"
-        raise UserError(
+        raise WeightsMissing(
             f"The weights of '{model.name}' are not here: get {checkpoint.file} from {source} "
             f"and name its folder with machine.weights=FOLDER."
         )
