@@ -25,6 +25,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from
   lamscope data [key=value …]     which test sets are here; `data verify` and `data select` check and build them
+  lamscope zoo [format=csv|md|json] [model=a,b] [measure=true]  the collection: facts, cost, what is here
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
@@ -149,6 +150,41 @@ def data(arguments: list[str]) -> int:
     return data_main(arguments)
 
 
+def zoo(arguments: list[str]) -> int:
+    """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…]: the collection's table."""
+    from .config import compose
+
+    own, others = _own_settings(arguments, {"format", "model", "measure", "redo"})
+    if own.get("measure", "false") not in ("true", "false"):
+        raise UserError(f"measure is true or false, not '{own['measure']}'.")
+    if own.get("format", "csv") not in ("csv", "md", "json"):
+        raise UserError(f"A table has the format csv, md or json, not '{own['format']}'.")
+    config = compose(others)
+    from .catalogue import catalogue, names
+    from .report.zoo import show
+
+    frame = catalogue(config, names(own.get("model")), own.get("measure") == "true", own.get("redo"))
+    show(frame, own.get("format"))
+    return 0
+
+
+def _own_settings(arguments: list[str], known: set[str]) -> tuple[dict[str, str], list[str]]:
+    """A verb's own settings (`format=md`, `--format md`, `--format=md`, a bare `--measure` is true), and the others."""
+    own: dict[str, str] = {}
+    others: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if name not in known:
+            others.append(word)
+        elif equals or not word.startswith("--"):
+            own[name] = value
+        else:
+            own[name] = rest.pop(0) if rest and "=" not in rest[0] and not rest[0].startswith("--") else "true"
+    return own, others
+
+
 def list_options(arguments: list[str]) -> int:
     """lamscope options GROUP"""
     from .config import options
@@ -165,6 +201,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "weights": weights,
     "data": data,
+    "zoo": zoo,
     "options": list_options,
 }
 

@@ -81,7 +81,7 @@ def count(number: float) -> str:
     """1517571 → '1.52 M', 12809 → '12.8 K'; '–' for unknown (−1)."""
     if not math.isfinite(number) or number < 0:
         return "–"
-    for unit, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3)):
         if number >= size * 0.9995:
             return f"{number / size:#.3g}".rstrip(".") + f" {unit}"
     return str(int(number))
