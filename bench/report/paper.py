@@ -103,6 +103,7 @@ def _cells(table: PaperTable, frame: pd.DataFrame) -> list[list[str]]:
 def _shown(value: Any, spec: str) -> str:
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return ABSENT
+    value = int(value) if spec == "d" else value  # a column with gaps holds its whole numbers as floats
     return format(value, spec).replace("-", "−") if spec and not isinstance(value, str) else str(value)
 
 
