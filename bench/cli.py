@@ -23,7 +23,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope run [key=value …]      attribution maps, diffusion indices, a ranking and figures; -m sweeps
   lamscope report RUNS [out=DIR]  table and figures of stored runs
   lamscope train [key=value …]    train a network of the zoo through BasicSR
-  lamscope weights [key=value …]  which weights are here, and where they come from
+  lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here; `data verify` and `data select` check and build them
   lamscope zoo [format=csv|md|json] [model=a,b] [measure=true]  the collection: facts, cost, what is here
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
@@ -135,12 +135,10 @@ def report(arguments: list[str]) -> int:
 
 
 def weights(arguments: list[str]) -> int:
-    """lamscope weights [machine.weights=FOLDER]: what is here, and where it comes from."""
-    from .catalogue import print_weights
-    from .config import compose
+    """lamscope weights [list|fetch|verify] …: which weights are here, where they come from, and getting them."""
+    from .cache import main as weights_main
 
-    print_weights(compose(arguments))
-    return 0
+    return weights_main(arguments)
 
 
 def data(arguments: list[str]) -> int:

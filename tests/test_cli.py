@@ -63,6 +63,12 @@ MISTAKES = [
     (["data", "machine.data=nowhere"], "nowhere"),
     (["run", "dataset=set14"], "machine.data=FOLDER"),
     (["run", "dataset=hdf5"], "dataset.path"),
+    (["weights", "ftch"], "Did you mean 'fetch'"),
+    (["weights", "fetch"], "imdn"),
+    (["weights", "fetch", "idmn"], "Did you mean 'imdn'"),
+    (["weights", "fetch", "rcan"], "github.com/yulunzhang/RCAN"),
+    (["weights", "fetch", "swinir"], "no sha256"),
+    (["weights", "verify", "rcan"], "not here"),
     (["train", "train=shrt"], "Did you mean 'short'"),
 ]
 
