@@ -82,8 +82,8 @@ def choices(sample: Sample, method: PathAttribution) -> Iterator[tuple[str, Any,
             y, x = (_inside(start + d, window.size, edge) for start, d in ((window.y, dy), (window.x, dx)))
             yield "window position", shift, sample, Window(y, x, window.size), method
     for size in WINDOWS:
-        grown = (_inside(start + (window.size - size) // 2, size, edge) for start in (window.y, window.x))
-        yield "window size", size, sample, Window(*grown, size), method
+        y, x = (_inside(start + (window.size - size) // 2, size, edge) for start in (window.y, window.x))
+        yield "window size", size, sample, Window(y, x, size), method
     for lr_side in LR_SIDES:
         yield "LR size", lr_side, *_cut(sample, window, lr_side), method
     for name in sorted(DOWNSAMPLING):
