@@ -25,7 +25,8 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
   lamscope view [key=value …]     a local page: click a window, watch networks look (port=8765)
   lamscope train [key=value …]    train a network of the zoo through BasicSR
-  lamscope weights [key=value …]  which weights are here, and where they come from
+  lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
+  lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
@@ -161,12 +162,17 @@ def view(arguments: list[str]) -> int:
 
 
 def weights(arguments: list[str]) -> int:
-    """lamscope weights [machine.weights=FOLDER]: what is here, and where it comes from."""
-    from .catalogue import print_weights
-    from .config import compose
+    """lamscope weights [list|fetch|verify] …: which weights are here, where they come from, and getting them."""
+    from .cache import main as weights_main
 
-    print_weights(compose(arguments))
-    return 0
+    return weights_main(arguments)
+
+
+def data(arguments: list[str]) -> int:
+    """lamscope data [list|verify] …: test sets on this machine."""
+    from .datasets import main as data_main
+
+    return data_main(arguments)
 
 
 def zoo(arguments: list[str]) -> int:
@@ -226,6 +232,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "view": view,
     "train": train,
     "weights": weights,
+    "data": data,
     "zoo": zoo,
     "options": list_options,
 }

@@ -30,7 +30,8 @@ FAMILIES = (
 
 @dataclass
 class CheckpointConfig:
-    """The file that weights=auto loads. sha256: 64 hex digits, or the prefix that the authors publish."""
+    """The file that weights=auto loads. sha256: 64 hex digits, or the prefix that the authors publish. note: how it
+    differs from what the published scores were measured with."""
 
     file: str | None = None
     sha256: str | None = None
@@ -39,6 +40,7 @@ class CheckpointConfig:
     page: str | None = None
     licence: str | None = None
     training_set: str | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -69,13 +71,15 @@ class ModelConfig:
 class MachineConfig:
     """Where things are and what computes.
 
-    device: auto | cpu | cuda[:n]. weights: a folder, or a list of folders, with official files.
+    device: auto | cpu | cuda[:n]. weights: a folder, or a list of folders, with official files. data: the same for
+    folders in which published test sets lie.
     """
 
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
     weights: Any = None
+    data: Any = None
     progress: str = "auto"
 
 

@@ -27,11 +27,13 @@ from .windows import WindowChoice
 
 @dataclass(frozen=True)
 class Source:
-    """Where one HR image comes from. crop: (y, x, side) in its pixels, or None for all of it."""
+    """Where one HR image comes from. crop: (y, x, side) in its pixels, or None for all of it. lr: its LR image's file,
+    or None where that is computed."""
 
     name: str
     file: Path
     crop: tuple[int, int, int] | None = None
+    lr: Path | None = None
 
     def size(self) -> tuple[int, int]:
         """(height, width) from the file's header; checks that the crop lies inside."""
@@ -51,13 +53,18 @@ class Source:
         y, x, side = self.crop
         return image[y : y + side, x : x + side].copy()
 
+    def read_lr(self) -> NDArray[np.uint8] | None:
+        """The LR image that comes with it, uint8 (h, w, 3) RGB, or None."""
+        return None if self.lr is None else read_rgb(self.lr)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """What all test sets share; a subclass says which `sources` there are.
 
-    downsampling: 'matlab' or 'pil'. limit: only the first so many images, None for all. conditions: an .npz file with a
-    condition for every image, for networks that read one; None leaves each network its default.
+    downsampling: 'matlab' or 'pil', or 'given' where LR images come with the HR ones. limit: only the first so many
+    images, None for all. conditions: an .npz file with a condition for every image, for networks that read one; None
+    leaves each network its default.
     """
 
     name: str | None = None
@@ -67,11 +74,14 @@ class Dataset:
     conditions: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if self.downsampling not in DOWNSAMPLING:
-            choices = ", ".join(sorted(DOWNSAMPLING))
+        if self.downsampling not in self._protocols():
+            choices = ", ".join(sorted(self._protocols()))
             raise UserError(f"Unknown downsampling '{self.downsampling}'. Choose one of {choices}.")
         if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 1):
             raise UserError(f"The limit is a number of images, 1 or more, not {self.limit}.")
+
+    def _protocols(self) -> Sequence[str]:
+        return tuple(DOWNSAMPLING)
 
     def _all_sources(self) -> list[Source]:
         raise NotImplementedError
@@ -126,7 +136,7 @@ class Dataset:
 
     def _sample(self, index: int, source: Source, scale: int) -> Sample:
         hr = np.ascontiguousarray(crop_to_multiple(source.read(), scale))
-        lr = DOWNSAMPLING[self.downsampling](hr, scale)
+        lr = DOWNSAMPLING[self.downsampling](hr, scale) if self.downsampling != "given" else _given(source, hr, scale)
         windows = self.window.choose(hr, lr, scale)
         return Sample(index, source.name, hr, lr, scale, windows, self._condition(source.name))
 
@@ -134,12 +144,12 @@ class Dataset:
         """All that decides the samples but the scale, as plain JSON values. Reads, and thereby checks, every image.
 
         {name, sha256, downsampling, window: {mode, size, positions, count}, images: [{index, name, file, height, width,
-        sha256}]}, with condition_sha256 where there are conditions. The hashes are of pixels (RGB, before any cropping
-        to a multiple of the scale) and of values, the whole's of these and the names: they depend neither on how a file
-        is encoded nor on where it lies.
+        sha256}]}, with lr_sha256 where LR images are given and condition_sha256 where there are conditions. The hashes
+        are of pixels (RGB, before any cropping to a multiple of the scale) and of values, the whole's of these and the
+        names: they depend neither on how a file is encoded nor on where it lies.
         """
         images = [_described(i, source, self._condition(source.name)) for i, source in enumerate(self.sources)]
-        parts = [[row["name"], row["sha256"], row.get("condition_sha256")] for row in images]
+        parts = [[row["name"], row["sha256"], row.get("lr_sha256"), row.get("condition_sha256")] for row in images]
         whole = hashlib.sha256("".join("\0".join(filter(None, part)) + "\n" for part in parts).encode())
         return {
             "name": self.name,
@@ -153,20 +163,40 @@ class Dataset:
 def _described(index: int, source: Source, condition: NDArray[np.float64] | None) -> dict[str, Any]:
     hr = source.read()
     height, width = hr.shape[:2]
-    digest = hashlib.sha256(f"{height}×{width}\n".encode())
-    digest.update(hr.tobytes())
     row = {
         "index": index,
         "name": source.name,
         "file": source.file.name,
         "height": height,
         "width": width,
-        "sha256": digest.hexdigest(),
+        "sha256": pixel_hash(hr),
     }
     if condition is not None:
         shape = "×".join(map(str, condition.shape))
         row["condition_sha256"] = hashlib.sha256(f"{shape}\n".encode() + condition.tobytes()).hexdigest()
-    return row
+    lr = source.read_lr()
+    return row if lr is None else row | {"lr_sha256": pixel_hash(lr)}
+
+
+def pixel_hash(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of size and pixels of a uint8 (h, w, 3) image: the same however a file encodes it."""
+    digest = hashlib.sha256(f"{image.shape[0]}×{image.shape[1]}\n".encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def _given(source: Source, hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The LR image that comes with an HR one. Raises UserError when there is none, or of another size."""
+    lr = source.read_lr()
+    if lr is None:
+        raise UserError(f"No LR image comes with '{source.name}': choose a downsampling, matlab or pil.")
+    (h, w), (height, width) = lr.shape[:2], hr.shape[:2]
+    if (h * scale, w * scale) != (height, width):
+        raise UserError(
+            f"The LR image of '{source.name}' is {w}×{h}; at ×{scale} its HR image, {width}×{height}, needs "
+            f"{width // scale}×{height // scale}."
+        )
+    return lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,17 +217,11 @@ class FolderDataset(Dataset):
         return Path(str(self.path)).expanduser()
 
     def _all_sources(self) -> list[Source]:
-        if not self.folder.exists():
-            raise UserError(f"The folder '{self.folder}' does not exist.")
-        if not self.folder.is_dir():
-            raise UserError(f"'{self.folder}' is a file; dataset.path is a folder of images.")
-        try:
-            files = list_images(self.folder)
-        except OSError as error:
-            raise UserError(f"The folder '{self.folder}' cannot be read: {error.strerror}.") from error
-        if not files:
-            raise UserError(f"The folder '{self.folder}' has no images ({', '.join(SUFFIXES)}).")
+        files = self._files()
         return [Source(name, file) for name, file in zip(unique_names(files), files, strict=True)]
+
+    def _files(self) -> list[Path]:
+        return images_of(self.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +246,21 @@ class CropDataset(Dataset):
                 raise UserError(f"'{folder / file}' does not exist, and data set '{self.name}' is cut from it.")
             sources.append(Source(f"{Path(file).stem}_{y}_{x}", folder / file, (y, x, self.size)))
         return sources
+
+
+def images_of(folder: Path) -> list[Path]:
+    """The images of a folder in natural order, one or more. Raises UserError with the reason when there are none."""
+    if not folder.exists():
+        raise UserError(f"The folder '{folder}' does not exist.")
+    if not folder.is_dir():
+        raise UserError(f"'{folder}' is a file; dataset.path is a folder of images.")
+    try:
+        files = list_images(folder)
+    except OSError as error:
+        raise UserError(f"The folder '{folder}' cannot be read: {error.strerror}.") from error
+    if not files:
+        raise UserError(f"The folder '{folder}' has no images ({', '.join(SUFFIXES)}).")
+    return files
 
 
 def skimage_folder() -> Path:

@@ -19,7 +19,7 @@ from .types import UserError
 from .zoo import Origin, condition_of, load, precision, prepare, weight_folders
 
 # settings of a data set that the hash of its images makes superfluous
-PLACES = ("path", "root", "crops", "limit", "conditions")
+PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known", "strict", "conditions")
 
 
 def run_cell(config: Config) -> Path:

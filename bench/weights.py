@@ -14,7 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .config import ModelConfig
+from .fetch import cached
 from .types import UserError
+
+
+class WeightsMissing(UserError):
+    """The published file of a network is not on this machine."""
+
 
 WRAPPINGS = ("params_ema", "params", "state_dict", "model")
 
@@ -40,15 +46,13 @@ def find(model: ModelConfig, folders: Iterable[str | Path] = ()) -> Path | None:
         return path
     checkpoint = model.checkpoint
     if checkpoint.file is None:
-        raise UserError(f"No published weights are known for '{model.name}'. Give a file: model.weights=FILE.")
-    candidates = [shipped_folder() / checkpoint.file] if checkpoint.shipped else []
-    candidates += [Path(folder).expanduser() / checkpoint.file for folder in folders]
-    path = next((c for c in candidates if c.is_file()), None)
+        raise WeightsMissing(f"No published weights are known for '{model.name}'. Give a file: model.weights=FILE.")
+    path = next((c for c in candidates(model, folders) if c.is_file()), None)
     if path is None:
         source = checkpoint.url or checkpoint.page or model.code or "its authors' page"
-        raise UserError(
+        raise WeightsMissing(
             f"The weights of '{model.name}' are not here: get {checkpoint.file} from {source} "
-            f"and name its folder with machine.weights=FOLDER."
+            f"and name its folder with machine.weights=FOLDER{_or_fetch(model)}."
         )
     found = sha256_of(path)
     if checkpoint.sha256 and not found.startswith(checkpoint.sha256):
@@ -57,6 +61,22 @@ def find(model: ModelConfig, folders: Iterable[str | Path] = ()) -> Path | None:
             f"expected {checkpoint.sha256[:16]}…. Fetch it again, or use it all the same with model.weights={path}."
         )
     return path
+
+
+def _or_fetch(model: ModelConfig) -> str:
+    fetchable = model.checkpoint.url and model.checkpoint.sha256
+    return f", or run `lamscope weights fetch {model.name}`" if fetchable else ""
+
+
+def candidates(model: ModelConfig, folders: Iterable[str | Path] = ()) -> list[Path]:
+    """Where the file that weights=auto stands for may lie: the package, the user's folders, the cache."""
+    checkpoint = model.checkpoint
+    if checkpoint.file is None:
+        return []
+    found = [shipped_folder() / checkpoint.file] if checkpoint.shipped else []
+    found += [Path(folder).expanduser() / checkpoint.file for folder in folders]
+    place = cached(model)
+    return [*found, place] if place is not None else found
 
 
 def shipped_folder() -> Path:

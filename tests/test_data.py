@@ -15,11 +15,13 @@ from PIL import Image
 
 from lamscope.data import CropDataset, FolderDataset, skimage_folder, unique_names
 from lamscope.images import read_rgb
+from lamscope.pairs import HDF5Dataset, PairDataset
 from lamscope.selection import hard_crops
 from lamscope.types import UserError
 from lamscope.windows import WindowChoice
 
 CONF = Path(__file__).parents[1] / "conf" / "dataset"
+CLASSES = {"shipped": CropDataset, "folder": FolderDataset, "pairs": PairDataset, "hdf5": HDF5Dataset}
 SMALL = WindowChoice("centre", 4)
 
 
@@ -167,7 +169,7 @@ def test_listing_imports_neither_torch_nor_skimage() -> None:
 
 
 def test_conf_and_classes_have_the_same_fields() -> None:
-    for file, kind in (("shipped", CropDataset), ("folder", FolderDataset)):
+    for file, kind in CLASSES.items():
         node = yaml.safe_load((CONF / f"{file}.yaml").read_text(encoding="utf-8"))
         assert set(node) - {"_target_"} == set(kind.__dataclass_fields__)
         assert set(node["window"]) - {"_target_"} == set(WindowChoice.__dataclass_fields__)

@@ -1,0 +1,132 @@
+"""experiment=psnr: every network with weights on hand × chosen sets, measured beside what its authors published.
+
+Protocol of the field: HR cropped to a multiple of the scale, MATLAB's bicubic, the network's output rounded to 8 bits,
+scale pixels shaved. PSNR-Y is on BT.601 luminance in floating point (as BasicSR), PSNR-Y8 on luminance rounded to 8
+bits (as MATLAB's rgb2ycbcr on a uint8 image), PSNR-RGB over all three channels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from .config import Config, instantiate
+from .datasets import known_sets
+from .downsampling import bicubic_sr
+from .explain import lr_tensor
+from .metrics import fidelity
+from .progress import track
+from .report.paper import Column, PaperTable, write_table
+from .weights import WeightsMissing
+from .zoo import load, prepare, weight_folders
+
+TOLERANCE = 0.02  # dB: two decimals are published, and a mean over images rounds both
+SCORES = ("psnr_y", "psnr_y8", "psnr_rgb", "ssim_y")
+COLUMNS = (
+    Column("network", "network"),
+    Column("dataset", "test set"),
+    Column("n_images", "images", "d"),
+    Column("psnr_rgb", "PSNR-RGB", ".2f"),
+    Column("psnr_y8", "PSNR-Y8", ".2f"),
+    Column("psnr_y", "PSNR-Y", ".2f"),
+    Column("published_psnr", "published", ".2f"),
+    Column("difference", "difference", "+.2f"),
+    Column("ssim_y", "SSIM-Y", ".4f"),
+    Column("published_ssim", "published", ".4f"),
+    Column("remark", "beyond 0.02 dB"),
+)
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """One network on one set: its mean scores, bicubic's on the same images, and what is published of it.
+
+    A network whose weights are not here is a row without scores, and takes no time.
+    """
+    device, dtype = prepare(config)
+    dataset = instantiate(config.dataset)
+    model = config.model
+    row: dict[str, Any] = {"network": model.name, "dataset": dataset.name, "scale": model.scale}
+    try:
+        net, origin = load(model, weight_folders(config.machine.weights), device, dtype)
+    except WeightsMissing:
+        return row
+    scores, bicubic = [], []
+    samples = dataset.samples(model.scale)
+    for sample in track(samples, len(dataset), 0, f"{model.name} on {dataset.name}", config.machine.progress):
+        with torch.no_grad():
+            sr = fidelity.to_image(net(lr_tensor(sample, device, dtype)[None])[0])
+        scores.append(_scores(sr, sample.hr, model.scale))
+        bicubic.append(_scores(bicubic_sr(sample.lr, model.scale), sample.hr, model.scale))
+    published = model.published.get(dataset.name) if model.scale == 4 else None
+    row |= {"n_images": len(scores), "weights": origin.sha256, "family": model.family, "channels": model.channels}
+    row |= {"lite": model.checkpoint.shipped, "training_set": model.checkpoint.training_set}
+    row |= dict(pd.DataFrame(scores).mean()) | {f"bicubic_{k}": v for k, v in pd.DataFrame(bicubic).mean().items()}
+    return row | _beside(row, published, model.checkpoint.note)
+
+
+def _scores(sr: Any, hr: Any, scale: int) -> dict[str, float]:
+    found = fidelity.fidelity(sr, hr, shave=scale)
+    return found | {"psnr_y8": fidelity.psnr(sr, hr, shave=scale, rounded=True)}
+
+
+def _beside(row: dict[str, Any], published: Any, note: str | None) -> dict[str, Any]:
+    """The published numbers, the difference, and, where it is beyond TOLERANCE, its likely reason."""
+    if not published:
+        return {}
+    psnr, ssim = (*published, None)[:2]
+    difference = round(row["psnr_y"], 2) - psnr
+    remark = ""
+    if abs(difference) > TOLERANCE + 1e-9:
+        rounded = abs(round(row["psnr_y8"], 2) - psnr) <= TOLERANCE + 1e-9
+        remark = "published with 8-bit luminance (PSNR-Y8)" if rounded else note or "reason unknown"
+    return {"published_psnr": psnr, "published_ssim": ssim, "difference": difference, "remark": remark}
+
+
+def conclude(config: Config, rows: list[dict[str, Any]]) -> None:
+    """Print the table and write <results>/tables/psnr_<sets>.csv, .md and .tex. Raises UserError for no weights."""
+    frame = pd.DataFrame(rows).reindex(columns=_keys(rows))
+    sets = list(dict.fromkeys(frame["dataset"]))
+    lacking = sorted(frame.loc[frame["n_images"].isna(), "network"].unique())
+    measured = frame[~frame["network"].isin(lacking)]
+    if measured.empty:
+        raise WeightsMissing("None of these networks has its weights here: name a folder with machine.weights=FOLDER.")
+    measured = measured.assign(n_images=measured["n_images"].astype(int))
+    lite = measured["lite"].astype(bool)
+    parts = [("", pd.concat([_bicubic(measured), measured[~lite]], ignore_index=True))]
+    if lite.any():
+        parts.append(("Lite networks, which ship with lamscope and were trained on other photographs", measured[lite]))
+    notes = [
+        "PSNR-Y: luminance in floating point; PSNR-Y8: rounded to 8 bits, as MATLAB; difference: PSNR-Y − published."
+    ]
+    notes += [f"No weights here, so not measured: {', '.join(lacking)}."] if lacking else []
+    command = f"lamscope run experiment=psnr machine.weights=FOLDER {_where(config, sets)}"
+    table = PaperTable("Published and measured PSNR", command, COLUMNS, parts, notes)
+    write_table(table, Path(config.results) / "tables" / ("psnr_" + "_".join(sets)))
+
+
+def _keys(rows: list[dict[str, Any]]) -> list[str]:
+    """The table's columns first, then all others that a row has."""
+    return list(dict.fromkeys([column.key for column in COLUMNS] + [key for row in rows for key in row]))
+
+
+def _where(config: Config, sets: list[str]) -> str:
+    if config.dataset.get("path") or "known" not in config.dataset:
+        return "dataset=folder dataset.path=FOLDER"
+    return f"machine.data=FOLDER dataset={','.join(sets)}"
+
+
+def _bicubic(measured: pd.DataFrame) -> pd.DataFrame:
+    """One row per set and scale: MATLAB's bicubic beside what papers print of it, the check of the protocol itself."""
+    known = known_sets()
+    rows = []
+    for (name, scale), part in measured.groupby(["dataset", "scale"], sort=False):
+        first = part.iloc[0]
+        row = {"network": f"bicubic ×{scale}", "dataset": name, "scale": scale, "n_images": first["n_images"]}
+        row |= {score: first[f"bicubic_{score}"] for score in SCORES}
+        facts = known.get(str(name))
+        published = facts.bicubic.get(f"x{scale}") if facts else None
+        rows.append(row | _beside(row, published, None))
+    return pd.DataFrame(rows).reindex(columns=measured.columns)
