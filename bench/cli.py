@@ -21,7 +21,7 @@ HELP = """\
 lamscope: which input pixels does a super-resolution network really use?
 
   lamscope run [key=value …]      attribution maps, diffusion indices, a ranking and figures; -m sweeps
-  lamscope report RUNS [out=DIR]  table and figures of stored runs
+  lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from
   lamscope zoo [format=csv|md|json] [model=a,b] [measure=true]  the collection: facts, cost, what is here
@@ -119,17 +119,22 @@ def train(arguments: list[str]) -> int:
 
 
 def report(arguments: list[str]) -> int:
-    """lamscope report RUNS… [out=DIR] [figures=a,b]: table and figures of stored runs."""
+    """lamscope report RUNS… [out=DIR] [figures=a,b] [colours=safe] [page=no]: tables, figures and the page of runs."""
     from .config import options
     from .report import report as make_report
 
     runs = [Path(a) for a in arguments if "=" not in a] or [Path("results/runs")]
     settings = dict(a.split("=", 1) for a in arguments if "=" in a)
-    unknown = set(settings) - {"out", "figures"}
+    unknown = set(settings) - {"out", "figures", "colours", "page"}
     if unknown:
-        raise UserError(f"lamscope report knows out=DIR and figures=a,b, not '{sorted(unknown)[0]}'.")
+        known = "out=DIR, figures=a,b, colours=seismic|safe and page=yes|no"
+        raise UserError(f"lamscope report knows {known}, not '{sorted(unknown)[0]}'.")
     figures = [f for f in settings.get("figures", ",".join(options("figure"))).split(",") if f]
-    make_report(runs, Path(settings.get("out", "results/report")), figures)
+    out, page, colours = (settings.get(k) for k in ("out", "page", "colours"))
+    for key, value, choices in (("page", page, ("yes", "no")), ("colours", colours, ("seismic", "safe"))):
+        if value not in (None, *choices):
+            raise UserError(f"{key} is {' or '.join(choices)}, not '{value}'.")
+    make_report(runs, Path(out or "results/report"), figures, page=page != "no", colours=colours)
     return 0
 
 

@@ -252,8 +252,8 @@ def _rows_so_far(path: Path, partial: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def read_tensors(path: str | Path, index: int) -> dict[str, np.ndarray]:
-    """Tensors of the image at absolute position `index` of a finished cell.
+def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Tensors of the image at absolute position `index` of a finished cell; all of them, or only those named.
 
     hr, sr: uint8 (H, W, 3). lr: uint8 (h, w, 3). map: float32 (windows, 3, h, w). Raises UserError when the file or the
     image is not there or fails its checksum.
@@ -263,7 +263,8 @@ def read_tensors(path: str | Path, index: int) -> dict[str, np.ndarray]:
         for group in (member(tensors, name) for name in tensors):
             rows = np.flatnonzero(member(group, "index")[:] == int(index))
             if rows.size:
-                return {name: member(group, name)[rows[0]] for name in group if name not in ("index", "provenance")}
+                wanted = [name for name in group if name not in ("index", "provenance")] if names is None else names
+                return {name: member(group, name)[rows[0]] for name in wanted}
     raise UserError(f"{path} has no image {index}.")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .cellfile import COLUMNS
-from .statistics import RESAMPLES, bootstrap_mean
+from .statistics import RESAMPLES, bootstrap_mean, rank_test
 from .store import cells, read_columns
 from .types import UserError
 
@@ -80,44 +80,71 @@ def comparable(records: pd.DataFrame) -> list[pd.DataFrame]:
     return parts
 
 
-def ranking(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """Networks by mean diffusion index, on the images and windows that all of them have.
+def common(records: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Finished rows at the images and windows that all networks have, and a sentence for each thing that is missing.
 
-    Windows are averaged within an image, and images are what the bootstrap resamples (the same ones for every network).
-    Columns: rank, model, family, n_parameters (−1: unknown), n_images, n_windows, di with its interval di_low, di_high
-    (BCa), di_median, psnr_y, psnr_rgb, ssim_y; DI in percent, PSNR in dB, means over images. `attrs["notes"]`: one
-    sentence for each thing that is missing, empty when nothing is. Raises UserError when the records must not be
-    compared or share no image.
+    Raises UserError when the records must not be compared (see ONE_OF) or share no image.
     """
+    records = records.reset_index(drop=True)  # rows are found by it, and a frame of several may repeat its own
     good = records[(records["status"] == "ok") & np.isfinite(records["di"].astype(float))]
     if good.empty:
         raise UserError("There are no finished results to rank.")
     _refuse_mixtures(good)
-    common, notes = _common(records[records["index"].notna()], good)
-    notes += _failures(records)
-    images = common.groupby(["model", "index"], sort=True)
-    means = {name: images[name].mean().unstack("model") for name in MEANS}
-    di = means["di"]
-    low, high = bootstrap_mean(di.to_numpy(), level, n_resamples, seed)
-    first = common.groupby("model", sort=True)[["family", "n_parameters"]].first()
+    shared, notes = _common(records[records["index"].notna()], good)
+    return shared, notes + _failures(records)
+
+
+def by_image(shared: pd.DataFrame, columns: Iterable[str] = MEANS) -> dict[str, pd.DataFrame]:
+    """For each column a table, images (by index) × networks (sorted), averaged over windows. shared: from `common`."""
+    images = shared.groupby(["model", "index"], sort=True)
+    return {name: images[name].mean().unstack("model") for name in columns}
+
+
+def ranking(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """Networks by mean diffusion index, on the images and windows that all of them have.
+
+    Windows are averaged within an image, and images are what the bootstrap resamples (the same ones for every network
+    and column). Columns: rank, model, family, n_parameters (−1: unknown), n_images, n_windows, mean_rank (of DI over
+    images, 1: the largest), then for di, psnr_y, psnr_rgb and ssim_y the mean over images, its interval (_low, _high;
+    BCa) and the median (_median); DI in percent, PSNR in dB. What is not finite for one image is NaN. `attrs["notes"]`:
+    one sentence for each thing that is missing, empty when nothing is; `attrs["test"]`: the RankTest behind mean_rank.
+    Raises UserError as `common` does.
+    """
+    shared, notes = common(records)
+    means = by_image(shared)
+    test = rank_test(means["di"].to_numpy())
+    first = shared.groupby("model", sort=True)[["family", "n_parameters"]].first()
     table = pd.DataFrame(
         {
             "family": first["family"],
             "n_parameters": first["n_parameters"].fillna(-1).astype(int),
-            "n_images": len(di),
-            "n_windows": common.groupby("model").size(),
-            "di": di.mean(),
-            "di_low": pd.Series(low, di.columns),
-            "di_high": pd.Series(high, di.columns),
-            "di_median": di.median(),
-            **{name: frame.mean() for name, frame in means.items() if name != "di"},
+            "n_images": len(means["di"]),
+            "n_windows": shared.groupby("model").size(),
+            "mean_rank": pd.Series(test.mean_rank, means["di"].columns),
+            **_summaries(means, level, n_resamples, seed),
         }
     )
     table = table.rename_axis("model").reset_index()
     table = table.sort_values("di", ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", table["di"].rank(ascending=False, method="min").astype(int))
-    table.attrs["notes"] = notes
+    table.attrs |= {"notes": notes, "test": test}
     return table
+
+
+def _summaries(means: dict[str, pd.DataFrame], level: float, n_resamples: int, seed: int) -> dict[str, pd.Series]:
+    """Mean, interval and median of every column over images, with one set of resamples for all."""
+    wide = pd.concat(means, axis=1)
+    finite = np.isfinite(wide.to_numpy(float)).all(axis=0)
+    low, high = np.full((2, wide.shape[1]), np.nan)
+    low[finite], high[finite] = bootstrap_mean(wide.to_numpy(float)[:, finite], level, n_resamples, seed)
+    bounds = pd.DataFrame({"low": low, "high": high}, wide.columns)
+    found = {}
+    for name, frame in means.items():
+        whole = np.isfinite(frame.astype(float)).all()
+        found[name] = frame.mean().where(whole)
+        found[f"{name}_low"], found[f"{name}_high"] = bounds.loc[name, "low"], bounds.loc[name, "high"]
+        found[f"{name}_median"] = frame.median().where(whole)
+    return found
 
 
 def _refuse_mixtures(good: pd.DataFrame) -> None:
@@ -145,26 +172,27 @@ def _refuse_mixtures(good: pd.DataFrame) -> None:
 
 
 def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Rows at the places that every network has, and what each network lacks. present: good rows and NaN ones."""
-    places = present[PLACE].drop_duplicates()
-    models = sorted(good["model"].unique())
-    have = good.groupby(PLACE)["model"].nunique()
-    shared = have[have == len(models)].index
+    """Good rows at the places that every network has, and what each network lacks. present: good rows and NaN ones."""
+    place = present.groupby(PLACE, sort=False, dropna=False).ngroup()
+    images = present["image"].groupby(place).first().to_numpy()
+    network, names = pd.factorize(good["model"], sort=True)
+    models = [str(name) for name in names]
+    have = np.zeros((len(models), len(images)), bool)
+    have[network, place.loc[good.index].to_numpy()] = True
     notes = []
-    for model in models:
-        lacking = places.merge(good[good["model"] == model][PLACE], how="left", indicator=True)
-        lacking = lacking[lacking["_merge"] == "left_only"]["image"]
-        if len(lacking):
-            names = list(dict.fromkeys(lacking))
-            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            notes.append(f"{model} lacks {len(lacking)} of {len(places)} windows ({shown}).")
-    absent = sorted(set(present["model"]) - set(models))
+    for model, here in zip(models, have, strict=True):
+        if len(lacking := images[~here]):
+            named = list(dict.fromkeys(lacking))
+            shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
+            notes.append(f"{model} lacks {len(lacking)} of {len(images)} windows ({shown}).")
+    shared = have.all(axis=0)
+    absent = sorted(set(present["model"].unique()) - set(models))
     notes += [f"{model} has no finite result and is left out." for model in absent]
-    if shared.empty:
+    if not shared.any():
         raise UserError(f"The networks have no image in common: {' '.join(notes)}")
     if notes:
-        notes.append(f"The ranking uses the {len(shared)} windows that all {len(models)} networks have.")
-    return good[pd.MultiIndex.from_frame(good[PLACE]).isin(shared)], notes
+        notes.append(f"The ranking uses the {shared.sum()} windows that all {len(models)} networks have.")
+    return good[shared[place.loc[good.index].to_numpy()]], notes
 
 
 def _failures(records: pd.DataFrame) -> list[str]:

@@ -57,6 +57,7 @@ def make_records(models=4, images=6, windows=1, seed=0):
                 "status": "ok",
                 "message": "",
                 "digest": f"{m:02d}",
+                "file": f"net{m:02d}.h5",
             }
         )
     return pd.DataFrame(rows)

@@ -26,7 +26,8 @@ OURS = "lamscope"
 DATA = ("data", "conditions", "images", "downsampling", "windows", "selection")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
 STORE = ("store", "cellfile", "durable")
-WITHOUT_TORCH = (*STORE, "table", "statistics", "figures", "report")
+TABLES = ("table", "statistics", "comparison")
+WITHOUT_TORCH = (*STORE, *TABLES, "variants", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
 
@@ -38,9 +39,11 @@ ALLOWED = {
     "config": ("types",),
     **{layer: ("types", *own) for own in SIBLINGS.values() for layer in own},
     **dict.fromkeys(STORE, ("types", "version", *STORE)),
-    **dict.fromkeys(("table", "statistics"), ("types", *STORE, "table", "statistics")),
-    "figures": ("types", "metrics", *STORE, "table", "statistics", "figures"),
-    "report": ("types", "version", "config", "metrics", *STORE, "table", "statistics", "figures", "report"),
+    **dict.fromkeys(TABLES, ("types", *STORE, *TABLES)),
+    "variants": ("types", *STORE, *TABLES),
+    "maps": ("types", "metrics", *STORE, *TABLES),
+    "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
+    "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 
 import numpy as np
@@ -11,9 +12,10 @@ from rich.console import Console
 from test_figures import make_records
 
 from lamscope.config import options
+from lamscope.maps import choose, entries
 from lamscope.metrics.concentration import diffusion_index
 from lamscope.report import read_figure, report
-from lamscope.report.choice import choose, entries
+from lamscope.report.gather import GATHERERS
 from lamscope.report.tables import markdown
 from lamscope.report.terminal import count, print_ranking, rich_table
 from lamscope.store import CellWriter
@@ -110,8 +112,12 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("name", options("figure"))
-def test_each_figure_is_named_like_its_module(name):
-    assert read_figure(name)["_target_"] == f"lamscope.figures.{name}.draw"
+def test_each_figure_has_a_module_that_draws_and_says_what_from(name):
+    node = read_figure(name)
+    package, module, function = node["_target_"].rsplit(".", 2)
+    assert package == "lamscope.figures" and function == "draw"
+    assert callable(importlib.import_module(f"{package}.{module}").draw)
+    assert node.get("data", "records") in GATHERERS
 
 
 def test_grids_show_the_smallest_the_median_and_the_largest_image():
@@ -128,7 +134,7 @@ def test_entries_carry_the_map_of_their_window(tmp_path):
     write_cell(tmp_path, "fsrcnn")
     records = read_records(tmp_path)
     (place,) = choose(records, ["fsrcnn"], 1)
-    (entry,) = entries(place, records)
+    (entry,) = entries(place)
     assert entry["di"] == pytest.approx(diffusion_index(entry["map"]), rel=1e-5)
     assert entry["window"] == {"y": 24, "x": 12, "size": 8}  # of two windows, the one that looks wider
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lamscope.statistics import bootstrap_mean, pearson, spearman
+from lamscope.statistics import alike, bootstrap_mean, kendall_w, pearson, rank_test, resampled_means, spearman, within
 
 pairs = st.integers(3, 30).flatmap(
     lambda n: st.tuples(*[arrays(np.float64, n, elements=st.integers(-50, 50).map(float)) for _ in range(2)])
@@ -100,3 +100,84 @@ def test_few_pairs():
     for x, y in (([1, 2, np.inf], [1, 2, 3]), ([1, 2], [1, 2, 3])):
         with pytest.raises(ValueError, match="finite"):
             pearson(x, y)
+
+
+# ── ranks and agreement ──
+
+
+def test_a_resample_is_the_mean_of_drawn_rows():
+    values = np.random.default_rng(0).normal(size=(7, 2))
+    rows = np.random.default_rng(5).integers(0, 7, (40, 7))
+    np.testing.assert_allclose(resampled_means(values, 40, 5), values[rows].mean(axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)])
+def test_critical_differences_are_demsars(k, q):
+    """q of table 5 (a) of Demšar (JMLR 2006); his example has four classifiers on fourteen data sets: 1.25."""
+    found = rank_test(np.random.default_rng(0).normal(size=(14, k)))
+    assert found.critical_difference == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * 14)), abs=1e-3)
+    if k == 4:
+        assert round(found.critical_difference, 2) == 1.25
+        assert round(rank_test(np.arange(56.0).reshape(14, 4), alpha=0.1).critical_difference, 2) == 1.12
+
+
+def test_friedman_by_its_definition():
+    values = np.random.default_rng(0).normal(size=(14, 4)) + np.array([0, 0.3, 0.6, 2])
+    found = rank_test(values)
+    n, k = values.shape
+    by_hand = 12 * n / (k * (k + 1)) * ((found.mean_rank**2).sum() - k * (k + 1) ** 2 / 4)
+    assert found.statistic == pytest.approx(by_hand) and found.p == pytest.approx(stats.chi2.sf(by_hand, k - 1))
+    assert found.mean_rank.argmin() == 3 and found.mean_rank.sum() == pytest.approx(k * (k + 1) / 2)
+    assert np.isnan(rank_test(values[:, :2]).p)  # two networks have no Friedman test, but mean ranks
+    assert rank_test(np.array([[3.0, 3, 1]])).mean_rank.tolist() == [1.5, 1.5, 3]
+
+
+def test_networks_that_do_not_differ_are_joined_in_the_longest_runs():
+    assert alike(np.array([1.0, 1.4, 2.1, 2.2, 5.0]), 1.0) == [(0, 1), (1, 3)]
+    assert alike(np.array([1.0, 2.0, 3.0]), 5.0) == [(0, 2)]
+    assert alike(np.array([1.0, 3.0, 5.0]), 1.0) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    values=arrays(np.float64, st.tuples(st.integers(3, 12), st.integers(2, 6)), elements=st.integers(0, 6).map(float))
+)
+def test_concordance_by_its_definition(values):
+    found = kendall_w(values)
+    n, m = values.shape
+    ranks = stats.rankdata(values, axis=0)
+    spread = ((ranks.sum(1) - m * (n + 1) / 2) ** 2).sum()
+    ties = sum((c**3 - c).sum() for c in (np.unique(column, return_counts=True)[1] for column in values.T))
+    largest = (m**2 * (n**3 - n) - m * ties) / 12
+    if largest == 0:
+        assert np.isnan(found.w)
+    else:
+        assert found.w == pytest.approx(spread / largest, abs=1e-9)
+
+
+def test_concordance_and_mean_rank_correlation_say_the_same():
+    values = np.random.default_rng(0).normal(size=(20, 5)) + np.linspace(0, 2, 20)[:, None]  # no ties
+    correlation = stats.spearmanr(values).statistic[np.triu_indices(5, 1)].mean()
+    assert kendall_w(values).w == pytest.approx((4 * correlation + 1) / 5)
+    same = np.column_stack([np.arange(9.0)] * 4)
+    assert kendall_w(same).w == pytest.approx(1) and np.isnan(kendall_w(same[:2]).w)
+
+
+def test_correlation_within_images_is_the_mean_of_scipys_and_sees_no_difference_between_them():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(2, 30, 6))
+    for ranks, theirs in ((False, stats.pearsonr), (True, stats.spearmanr)):
+        each = [theirs(a, b).statistic for a, b in zip(x, y, strict=True)]
+        found = within(x, y, ranks=ranks, n_resamples=500)
+        assert found.value == pytest.approx(np.mean(each)) and found.n == 30
+        assert found.low < found.value < found.high
+    image = 10 * np.arange(30.0)[:, None]
+    assert within(x + image, y + image).value == pytest.approx(within(x, y).value)
+    assert within(np.ones((4, 3)), y[:4, :3]).n == 0
+
+
+@pytest.mark.parametrize("ask", [rank_test, kendall_w, lambda v: within(v, v)])
+@pytest.mark.parametrize("bad", [np.zeros(3), np.empty((0, 2)), np.array([[1.0, np.nan]])])
+def test_a_table_with_gaps_is_refused(ask, bad):
+    with pytest.raises(ValueError, match="finite"):
+        ask(bad)

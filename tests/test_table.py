@@ -108,7 +108,25 @@ def test_ranking_by_hand():
     assert table["family"].tolist() == ["residual", "plain"] and table["n_parameters"].tolist() == [5, 1000]
     low, high = bootstrap_mean(np.array([[4.0, 6, 20]]).T)
     assert (table["di_low"][0], table["di_high"][0]) == pytest.approx((low[0], high[0]))
+    assert table["psnr_y_median"].tolist() == [21, 21] and table["mean_rank"].tolist() == [1, 2]
+    low, high = bootstrap_mean(np.array([[20.0, 21, 22]]).T)
+    assert (table["psnr_y_low"][1], table["psnr_y_high"][1]) == pytest.approx((low[0], high[0]))
     assert table.attrs["notes"] == []
+
+
+def test_a_score_that_is_not_finite_is_no_number_and_spoils_no_other():
+    exact = frame("exact", [1, 2, 3])
+    exact.loc[0, "psnr_y"] = np.inf
+    table = ranking(join(exact, frame("other", [2, 3, 4]))).set_index("model")
+    assert table.loc["exact", ["psnr_y", "psnr_y_low", "psnr_y_median"]].isna().all()
+    assert table.loc["other", "psnr_y"] == 21 and table.loc["exact", "di"] == 2
+
+
+def test_repeated_labels_of_rows_do_not_matter():
+    frames = [frame("a", [1, 2, 3])[1:], frame("b", [4, 5, 6])[:2], frame("c", [7, 8, 9])]
+    apart, together = ranking(pd.concat(frames)), ranking(join(*frames))
+    pd.testing.assert_frame_equal(apart, together)
+    assert apart["n_images"].tolist() == [1, 1, 1] and apart["di"].tolist() == [8, 5, 2]
 
 
 def test_windows_are_averaged_within_an_image():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..table import ONE_OF
+from ..table import ONE_OF, PLACE
 from ..types import UserError
 
 
@@ -21,16 +21,14 @@ def di_by_image(records: pd.DataFrame) -> pd.DataFrame:
         if rows[column].nunique() > 1:
             values = ", ".join(sorted(map(str, rows[column].unique()))[:4])
             raise UserError(f"Results with different {what} ({column} {values}) cannot share one figure.")
-    place = ["index", "image", "window_y", "window_x"]
-    twice = rows.loc[rows.duplicated(["model", *place]).to_numpy()]
+    twice = rows.loc[rows.duplicated(["model", *PLACE]).to_numpy()]
     if len(twice):
         raise UserError(f"Several runs of {twice['model'].iloc[0]} cover the same images; choose one of them.")
     if not (rows["status"] == "ok").any():
         raise UserError("There are no finished results to draw.")
     values = rows.assign(di=rows["di"].where(rows["status"] == "ok").astype(float))
-    table = values.pivot_table(index=place, columns="model", values="di", aggfunc="first", dropna=False)
+    table = values.set_index([*PLACE, "model"])["di"].unstack("model")
     table = table[sorted(rows.loc[rows["status"] == "ok", "model"].unique())]
-    table = table.loc[table.index.isin(list(rows[place].itertuples(index=False, name=None)))]
     images = table.groupby(level="image", sort=True)
     means = images.mean().where(images.count().eq(images.size(), axis=0), np.nan)
     highest = means.max(axis=1)

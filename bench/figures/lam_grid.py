@@ -9,18 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from ..types import UserError
-from . import panels, style
+from . import panels, sheet, style
+from .sheet import LINE, Panel
 
 LEFT, RIGHT, GAP, BAND_GAP = 0.29, 0.32, 0.035, 0.12  # inches: row names, colour bar, between panels, between bands
-LINE = 0.115  # inches per line under a column
+
 SMALLEST, LARGEST = 0.55, 1.45  # inches: width of a panel
 ROWS = ("SR patch", "LAM", "Area of\ncontribution")
 
@@ -60,14 +58,20 @@ class _Grid:
 
 
 def draw(
-    entries: Sequence[Entry], fig: Figure | None = None, *, width: float = style.DOUBLE, reach: float = 4
+    entries: Sequence[Entry],
+    fig: Figure | None = None,
+    *,
+    width: float = style.DOUBLE,
+    reach: float = 4,
+    colours: str = "seismic",
 ) -> Figure:
     """Networks as columns, in the order given, in several bands if there are many.
 
     entries: one per network, all of one image and window: model (name), family (optional), hr (s·h, s·w, 3) uint8,
     lr (h, w, 3) uint8, sr (s·h, s·w, 3) uint8, map (3, h, w), window {"y", "x", "size"} or (y, x, size) in SR pixels,
     di (percent), psnr_y (dB). fig: drawn into, its size and resolution are set; None: a new one.
-    width: inches at most. reach: the patch is about so many windows wide. Returns the figure.
+    width: inches at most. reach: the patch is about so many windows wide. colours: seismic or safe (see panels).
+    Returns the figure.
     Raises UserError without entries, and where they are not of one image and window.
     """
     window = _common(entries)
@@ -76,29 +80,15 @@ def draw(
     size = grid.size
     place = panels.neighbourhood(entries[0]["hr"].shape[:2], window, size, reach)
     with style.paper():
-        fig = Figure() if fig is None else fig
-        FigureCanvasAgg(fig)
-        page = _page(fig, grid)
+        page = sheet.blank(fig, grid.width, grid.height, grid.size.dpi)
         per_band = grid.columns - 1
         for band in range(grid.bands):
             shown = entries[band * per_band : (band + 1) * per_band]
             _reference(page, grid, band, entries[0], window, place)
             for column, entry in enumerate(shown, start=1):
-                _network(page, grid, band, column, entry, window, place)
-            _colour_bar(page, grid, band, len(shown))
-    return fig
-
-
-def _page(fig: Figure, grid: _Grid) -> Axes:
-    """One empty axes all over the figure, whose data coordinates are printed pixels, y downwards."""
-    # a hundredth of a pixel more, because the canvas cuts fractions off
-    width, height = grid.width + 0.01, grid.height + 0.01
-    fig.set_dpi(grid.size.dpi)
-    fig.set_size_inches(width / grid.size.dpi, height / grid.size.dpi)
-    page = fig.add_axes((0, 0, 1, 1))
-    page.set_axis_off()
-    page.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-    return page
+                _network(page, grid, band, column, entry, window, place, colours)
+            _colour_bar(page, grid, band, len(shown), colours)
+    return style.page(page)
 
 
 def _common(entries: Sequence[Entry]) -> dict[str, int]:
@@ -144,54 +134,8 @@ def _name(entry: Entry, room: float) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """One picture on the page."""
-
-    page: Axes
-    grid: _Grid
-    left: int
-    top: int
-
-    def show(self, picture: panels.Picture | None) -> None:
-        size = self.grid.size
-        if picture is None:
-            middle = (self.left + size.width / 2, self.top + size.height / 2)
-            self.page.text(*middle, "undefined", ha="center", va="center", fontsize=style.SMALL)
-        else:
-            _picture(self.page, picture, self.left, self.top, size.width, size.height)
-        self.page.add_patch(_frame(self.left, self.top, size.width, size.height, 0.4, "#555555"))
-
-    def box(self, x: float, y: float, width: float, height: float, factor: float, thin: bool = False) -> None:
-        """A frame that is seen on any picture: black on white. x, y, width, height: in units of `factor` pixels."""
-        size = self.grid.size
-        panel = Rectangle((self.left, self.top), size.width, size.height, transform=self.page.transData)
-        for line, colour in ((0.9, "white"), (0.4, "black")) if thin else ((1.3, "white"), (0.6, "black")):
-            corner = (self.left + x * factor, self.top + y * factor)
-            frame = self.page.add_patch(_frame(*corner, width * factor, height * factor, line, colour))
-            frame.set_clip_path(panel)
-
-    def tag(self, text: str) -> None:
-        """Text on a light ground in the upper left corner."""
-        self.page.annotate(
-            text, (self.left, self.top), (1.5, -1.5), "data", "offset points", va="top", fontsize=style.SMALL,
-            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "boxstyle": "square,pad=0.12"},
-        )  # fmt: skip
-
-
-def _panel(page: Axes, grid: _Grid, band: int, row: int, column: int) -> _Panel:
-    return _Panel(page, grid, grid.x(column), grid.y(band, row))
-
-
-def _picture(page: Axes, picture: panels.Picture, left: float, top: float, width: float, height: float) -> None:
-    limits = page.get_xlim(), page.get_ylim()
-    extent = (left, left + width, top + height, top)
-    page.imshow(picture, interpolation="none", aspect="auto", extent=extent, resample=False)
-    page.set(xlim=limits[0], ylim=limits[1])
-
-
-def _frame(x: float, y: float, width: float, height: float, line: float, colour: str) -> Rectangle:
-    return Rectangle((x, y), width, height, fill=False, lw=line, ec=colour, joinstyle="miter")
+def _panel(page: Axes, grid: _Grid, band: int, row: int, column: int) -> Panel:
+    return Panel(page, grid.size, grid.x(column), grid.y(band, row))
 
 
 def _reference(
@@ -218,16 +162,23 @@ def _reference(
 
 
 def _network(
-    page: Axes, grid: _Grid, band: int, column: int, entry: Entry, window: dict[str, int], place: tuple[int, ...]
+    page: Axes,
+    grid: _Grid,
+    band: int,
+    column: int,
+    entry: Entry,
+    window: dict[str, int],
+    place: tuple[int, ...],
+    colours: str,
 ) -> None:
     size = grid.size
     patch, lam, area = (_panel(page, grid, band, row, column) for row in range(3))
     patch.show(panels.patch(entry["sr"], place, size))
     patch.box(window["x"] - place[1], window["y"] - place[0], window["size"], window["size"], place[4])
-    lam.show(panels.attribution(entry["map"], size))
+    lam.show(panels.attribution(entry["map"], size, colours))
     scale = size.width / entry["hr"].shape[1]
     lam.box(window["x"], window["y"], window["size"], window["size"], scale, thin=True)
-    area.show(panels.area(entry["map"], entry["lr"], size))
+    area.show(panels.area(entry["map"], entry["lr"], size, colours))
     numbers = [f"{v:.2f}" if np.isfinite(v) else "–" for v in (entry["psnr_y"], entry["di"])]
     look = style.looks([(str(entry["model"]), str(entry.get("family", "")))])[str(entry["model"])]
     _caption(page, grid, band, column, [_name(entry, size.width / size.dpi), *numbers], look.ink)
@@ -246,16 +197,8 @@ def _caption(page: Axes, grid: _Grid, band: int, column: int, lines: Sequence[st
         )  # fmt: skip
 
 
-def _colour_bar(page: Axes, grid: _Grid, band: int, column: int) -> None:
+def _colour_bar(page: Axes, grid: _Grid, band: int, column: int, colours: str) -> None:
     """What the colours of the LAM row mean: |sum over channels| relative to each map's maximum."""
-    left, top = grid.x(column) + grid.size.width + grid.inches(0.045), grid.y(band, 1)
-    width, height = grid.inches(0.055), grid.size.height
-    shades = (255 * matplotlib.colormaps["seismic"](np.linspace(1, 0.5, height))[:, None, :3]).astype(np.uint8)
-    _picture(page, shades, left, top, width, height)
-    page.add_patch(_frame(left, top, width, height, 0.4, "#555555"))
-    for text, y, align in (("1", top, "top"), ("0", top + height, "bottom")):
-        page.annotate(text, (left + width, y), (1.5, 0), "data", "offset points", fontsize=style.SMALL, va=align)
-    page.annotate(
-        "|LAM| / max", (left + width, top + height / 2), (7, 0), "data", "offset points", rotation=90,
-        fontsize=style.SMALL, ha="left", va="center",
-    )  # fmt: skip
+    left = grid.x(column) + grid.size.width + grid.inches(0.045)
+    size = panels.Size(grid.inches(0.055), grid.size.height, grid.size.dpi, 0)
+    Panel(page, size, left, grid.y(band, 1)).scale((0, 1), colours, "|LAM| / max")

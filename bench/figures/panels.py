@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..metrics.concentration import area_of_contribution, magnitude
+from ..types import UserError
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
+
+# the paper's colours, and a pair that any eye tells apart and that keeps its order in grey
+COLOURS = {"seismic": "seismic", "safe": "PuOr_r"}
 
 
 @dataclass(frozen=True)
@@ -70,26 +74,33 @@ def patch(image: Picture, place: tuple[int, ...], size: Size) -> Picture:
     return magnified(image[y : y + h, x : x + w], factor)[: size.height, : size.width]
 
 
-def attribution(values: Any, size: Size) -> Picture | None:
+def attribution(values: Any, size: Size, colours: str = "seismic") -> Picture | None:
     """An attribution map (3, h, w) in the reference's colours: seismic of |sum over channels| / maximum · 0.5 + 0.5.
 
-    None for a map that is zero everywhere or not finite.
+    None for a map that is zero everywhere or not finite. colours: of COLOURS.
     """
     strength = magnitude(values)
-    return None if np.isnan(strength).any() else whole(_seismic(strength), size)
+    return None if np.isnan(strength).any() else whole(coloured(strength, colours), size)
 
 
-def area(values: Any, lr: Picture, size: Size) -> Picture | None:
-    """The area of contribution of a map (3, h, w) in seismic, bicubic, half and half with the LR image, or None."""
-    density = area_of_contribution(values)
-    if np.isnan(density).any():
+def area(values: Any, lr: Picture, size: Size, colours: str = "seismic") -> Picture | None:
+    """The area of contribution of a map (3, h, w), bicubic, half and half with the LR image, or None."""
+    return over(area_of_contribution(values), lr, size, colours)
+
+
+def over(strength: NDArray[np.float64], lr: Picture, size: Size, colours: str = "seismic") -> Picture | None:
+    """A smooth field (h, w) in [−1, 1], coloured, bicubic, half and half with the LR image; None where undefined."""
+    if np.isnan(strength).any():
         return None
-    colours = _resized(_seismic(density), size, Image.Resampling.BICUBIC)
-    return ((colours.astype(np.uint16) + whole(lr, size)) // 2).astype(np.uint8)
+    picture = _resized(coloured(strength, colours), size, Image.Resampling.BICUBIC)
+    return ((picture.astype(np.uint16) + whole(lr, size)) // 2).astype(np.uint8)
 
 
-def _seismic(strength: NDArray[np.float64]) -> Picture:
-    return (255 * matplotlib.colormaps["seismic"](strength * 0.5 + 0.5)[..., :3]).astype(np.uint8)
+def coloured(strength: NDArray[np.float64], colours: str) -> Picture:
+    """Values in [−1, 1] in a map of COLOURS, 0 in its middle. Raises UserError for a name that is none of them."""
+    if colours not in COLOURS:
+        raise UserError(f"colours is {' or '.join(COLOURS)}, not '{colours}'.")
+    return (255 * matplotlib.colormaps[COLOURS[colours]](strength * 0.5 + 0.5)[..., :3]).astype(np.uint8)
 
 
 def _resized(image: Picture, size: Size, how: Image.Resampling) -> Picture:

@@ -142,12 +142,16 @@ def page(ax: Axes) -> Figure:
 
 
 def label(name: str) -> str:
-    """A network's name as papers write it: carn_m → CARN-M, edsr_baseline → EDSR-baseline; unknown names unchanged."""
-    first, *rest = name.split("_")
+    """A network's name as papers write it: carn_m → CARN-M, edsr_baseline → EDSR-baseline; unknown names unchanged.
+
+    What follows in brackets, the settings of a variant, stays: edsr[width=64] → EDSR[width=64].
+    """
+    written, bracket, setting = name.partition("[")
+    first, *rest = written.split("_")
     if first in _SPELLED or first in _ACRONYMS:
         first = _SPELLED.get(first, first.upper())
-        return "-".join([first, *(part.upper() if len(part) == 1 else part for part in rest)])
-    return name
+        written = "-".join([first, *(part.upper() if len(part) == 1 else part for part in rest)])
+    return written + bracket + setting
 
 
 def looks(families: Iterable[tuple[str, str]]) -> dict[str, Look]:

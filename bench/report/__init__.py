@@ -5,38 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..config import instantiate, options, suggest
 from ..table import comparable, ranking, read_records
 from ..types import UserError
+from ..variants import name_variants
+
+if TYPE_CHECKING:
+    from .findings import Chapter
+    from .gather import Part
 
 
-def report(runs: str | Path | Iterable[str | Path], out: str | Path, figures: Sequence[str] = ()) -> list[Path]:
+def report(
+    runs: str | Path | Iterable[str | Path],
+    out: str | Path,
+    figures: Sequence[str] = (),
+    *,
+    page: bool = False,
+    colours: str | None = None,
+) -> list[Path]:
     """Rank what is stored, print the ranking, and write tables and figures into out; returns the written paths.
 
     runs: a folder of results, one .h5 file, or several of either. figures: names of conf/figure. Each comparable part
-    (one test set, method, LR size, …) gets its own folder, <out>/<dataset>/<attribution>. A part that cannot be ranked
-    is skipped with a line that says why. Raises UserError for an unknown figure, and when nothing can be ranked.
+    (one test set, method, LR size, …) gets its own folder, <out>/<dataset>/<attribution>. page: also findings and the
+    page <out>/index.html. colours: seismic or safe, for all figures that have the choice; None: as conf/figure says. A
+    part that cannot be ranked is skipped with a line that says why. Raises UserError for an unknown figure, and when
+    nothing can be ranked.
     """
     nodes = {name: read_figure(name) for name in figures}
+    if colours is not None:
+        nodes = {name: node | ({"colours": colours} if "colours" in node else {}) for name, node in nodes.items()}
     runs = [runs] if isinstance(runs, str | Path) else list(runs)
     records = read_records(runs)
     parts = comparable(records)
     folders = _folders(parts)
     written: list[Path] = []
     problems: list[str] = []
+    chapters = []
     for part, folder in zip(parts, folders, strict=True):
         try:
-            written += _report_part(part, Path(out) / folder, nodes, problems)
+            chapter = _report_part(part, Path(out) / folder, nodes, problems, page)
         except UserError as error:
             problems.append(str(error))
+        else:
+            chapters.append(chapter)
+            written += chapter.files
     if not written:
         failed = [f"{row['model']} failed: {row['message']}." for row in records.to_dict("records") if row["message"]]
         raise UserError(" ".join([*problems, *failed]) or f"There are no finished results in {_join(runs)}.")
     _announce(written, problems)
+    if page:
+        from .site import build
+        from .terminal import terminal
+
+        written.append(build(chapters, Path(out)))
+        terminal().print(f"the page is {written[-1]}", markup=False, soft_wrap=True)
     return written
 
 
@@ -50,36 +76,40 @@ def read_figure(name: str) -> dict[str, Any]:
     return yaml.safe_load(file.read_text("utf-8"))
 
 
-def _report_part(part: pd.DataFrame, folder: Path, nodes: dict[str, Any], problems: list[str]) -> list[Path]:
+def _report_part(part: pd.DataFrame, folder: Path, nodes: dict[str, Any], problems: list[str], page: bool) -> Chapter:
+    from .findings import Chapter, find, write_findings
+    from .gather import Part
     from .tables import write_tables
     from .terminal import print_ranking
 
+    part = name_variants(part)
     table = ranking(part)
     title = _title(part, table)
     print_ranking(table, title)
     written = write_tables(part, table, title, folder)
+    gathered = Part(part, table)
+    findings = None
+    if page:
+        findings = find(gathered)
+        written += write_findings(gathered, findings, title, folder)
     for name, node in nodes.items():
         try:
-            written += _draw(name, node, part, table, folder)
+            written += _draw(name, node, gathered, folder)
         except UserError as error:
             problems.append(f"{name}: {error}")
-    return written
+    return Chapter(gathered, findings, title, tuple(written))
 
 
-def _draw(name: str, node: dict[str, Any], part: pd.DataFrame, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """One figure of the whole part or, if its options name a number of images, one figure for each of them."""
+def _draw(name: str, node: dict[str, Any], part: Part, folder: Path) -> list[Path]:
+    """One figure, or one for each of the images that its options ask for."""
     from ..figures import style
-    from .choice import choose, entries
+    from .gather import gather
 
     how = dict(node)
-    n_images = how.pop("images", None)
-    draw = instantiate({**how, "_partial_": True})
-    if n_images is None:
-        return style.save(draw(part).get_figure(root=True), folder / name)
-    models = table.sort_values("di", kind="stable")["model"].tolist()  # columns from the narrowest to the widest
     written = []
-    for place in choose(part, models, n_images):
-        written += style.save(draw(entries(place, part)), folder / f"{name}-{place.slug}")
+    for suffix, data in gather(part, how):
+        drawn = instantiate({**how, "_partial_": True})(data)
+        written += style.save(drawn.get_figure(root=True), folder / f"{name}{suffix}")
     return written
 
 

@@ -13,9 +13,9 @@ from .terminal import count, interval
 def write_tables(records: pd.DataFrame, ranking: pd.DataFrame, title: str, folder: Path) -> list[Path]:
     """ranking.csv, ranking.md and records.csv in folder; returns their paths. Each appears whole or not at all."""
     return [
-        _write(folder / "ranking.csv", ranking.to_csv(index=False)),
-        _write(folder / "ranking.md", markdown(ranking, title)),
-        _write(folder / "records.csv", records.to_csv(index=False)),
+        write_text(folder / "ranking.csv", ranking.to_csv(index=False)),
+        write_text(folder / "ranking.md", markdown(ranking, title)),
+        write_text(folder / "records.csv", records.to_csv(index=False)),
     ]
 
 
@@ -38,7 +38,8 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Write one file, whole or not at all; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
