@@ -36,9 +36,7 @@ class Photos:
             photo = _small(folder / self.files[k % len(self.files)], self.scale)
             missing = [max(side - have, 0) for side, have in zip((height, width), photo.shape, strict=False)]
             photo = np.pad(photo, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
-            y, x = (
-                random.integers(have - side + 1) for side, have in zip((height, width), photo.shape, strict=False)
-            )
+            y, x = (random.integers(have - side + 1) for side, have in zip((height, width), photo.shape, strict=False))
             found.append(photo[y : y + height, x : x + width])
         return np.stack(found)
 

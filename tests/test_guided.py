@@ -82,10 +82,8 @@ class Residual(nn.Module):
     def features(self, x):
         x = self.head(x)
         for block in self.blocks:
-            if self.separate:
-                x = x + block(x)
-            else:  # the same network, its ReLUs functions
-                x = x + block[2](block[0](x).relu_())
+            # the same network, its ReLUs modules or functions
+            x = x + (block(x) if self.separate else block[2](block[0](x).relu_()))
         return x
 
     def reconstruct(self, x, lr):

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lamscope.attribution.detectors import Intensity
 from lamscope.config import compose, instantiate
 from lamscope.metrics.concentration import diffusion_index
 from lamscope.types import Window
@@ -152,12 +151,18 @@ class Homogeneous(nn.Module):
 
 
 class Brightness(nn.Module):
-    def __init__(self, net):
+    """The intensity detector as a linear layer, whose relevance LRP knows how to hand down."""
+
+    def __init__(self, net, image):
         super().__init__()
         self.net = net
+        weights = torch.zeros_like(image)
+        weights[:, 2:6, 3:7] = 1
+        self.window = nn.Linear(image.numel(), 1, bias=False).requires_grad_(False)
+        self.window.weight = nn.Parameter(weights.reshape(1, -1), requires_grad=False)
 
     def forward(self, x):
-        return Intensity("rgb")(self.net(x), WINDOW)[0]
+        return self.window(self.net(x).flatten(1))
 
 
 def test_gradient_times_input_is_deeplift_and_lrp_without_biases(image):
@@ -167,8 +172,10 @@ def test_gradient_times_input_is_deeplift_and_lrp_without_biases(image):
     net = Homogeneous().double().eval()
     image = image.double()
     found = method("gradient_input", BRIGHT)(net, image, WINDOW)
-    deeplift = DeepLift(Brightness(net)).attribute(image[None].clone().requires_grad_(), torch.zeros_like(image[None]))
-    lrp = LRP(Brightness(net)).attribute(image[None].clone().requires_grad_())
+    deeplift = DeepLift(Brightness(net, image)).attribute(
+        image[None].clone().requires_grad_(), torch.zeros_like(image[None])
+    )
+    lrp = LRP(Brightness(net, image)).attribute(image[None].clone().requires_grad_())
     assert found.map.abs().sum() > 0
     torch.testing.assert_close(found.map, deeplift[0].detach(), rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(found.map, lrp[0].detach(), rtol=1e-4, atol=1e-6)
@@ -182,7 +189,9 @@ def test_the_identity_ends_with_the_first_bias(image):
     net.body[0] = nn.Conv2d(3, 8, 3, padding=1).double().requires_grad_(False)
     image = image.double()
     found = method("gradient_input", BRIGHT)(net, image, WINDOW).map
-    deeplift = DeepLift(Brightness(net)).attribute(image[None].clone().requires_grad_(), torch.zeros_like(image[None]))
+    deeplift = DeepLift(Brightness(net, image)).attribute(
+        image[None].clone().requires_grad_(), torch.zeros_like(image[None])
+    )
     assert not torch.allclose(found, deeplift[0].detach(), rtol=0.01)
 
 
@@ -193,12 +202,17 @@ class Bicubic(nn.Module):
         return F.interpolate(lr, scale_factor=4, mode="bicubic", align_corners=False)
 
 
-def test_linear_path_gives_the_known_number():
-    """Reference rule, linear path from the blurred rings, bicubic ×4: DI 0.706561."""
+def test_linear_path_gives_the_known_number_as_far_as_rounding_decides_it():
+    """Reference rule, linear path from the blurred rings, bicubic ×4: DI 0.706561.
+
+    Which steps are lost to an exactly flat pixel is decided by the last bit of the interpolated images: computed in
+    float32 or float64, as a + α(b − a) or αb + (1 − α)a, the same path gives 0.698 … 0.709. Without losses it is 0.641.
+    """
     y, x = np.mgrid[:64, :64]
     r = (x - 32) ** 2 + (y - 32) ** 2
     planes = [0.5 + 0.5 * np.cos(r * np.pi / (64 * (1 + 0.25 * c)) + c) for c in range(3)]
     rings = torch.tensor(np.stack(planes), dtype=torch.float32)
     settings = ["rule=right", "n_steps=50", "zero_nan=true", "detector.root=reference"]
     found = method("lam_linear", *(f"attribution.{s}" for s in settings))(Bicubic(), rings, Window(120, 120, 16))
-    assert diffusion_index(found.map) == pytest.approx(0.706561, abs=2e-4)
+    assert diffusion_index(found.map) == pytest.approx(0.706561, abs=0.01)
+    assert found.n_zeroed > 0

@@ -1,7 +1,7 @@
 """Guided backpropagation, on the graph of the backward pass. captum has it for nn.ReLU modules only.
 
 Half of the zoo calls ReLUs as functions, in place, or one module several times, which hooks on modules miss. But every
-ReLU leaves a node in autograd's graph, whatever it was called by: the rule is applied there. The network is not touched,
+ReLU leaves a node in autograd's graph, whatever it was called by: there the rule is applied. The network is untouched,
 and the hooks go with the graph. Where all ReLUs are modules of their own the result is captum's.
 """
 

@@ -25,7 +25,9 @@ class NoisyGradient(Single):
 
     def __post_init__(self) -> None:
         if self.kind not in ("smoothgrad", "vargrad") or self.noise <= 0 or self.n_samples < 2:
-            raise UserError("Noisy gradients have kind smoothgrad or vargrad, noise above 0 and n_samples of 2 or more.")
+            raise UserError(
+                "Noisy gradients have kind smoothgrad or vargrad, noise above 0 and n_samples of 2 or more."
+            )
 
     def explain(self, score: Score, lr: Tensor) -> Tensor:
         from captum.attr import NoiseTunnel, Saliency

@@ -109,7 +109,7 @@ class Straight:
     def _ends(self, image: Tensor, region: Region | None) -> tuple[Tensor, Tensor]:
         whole = Region(0, image.shape[-2], 0, image.shape[-1])
         start, end = self.start(image), image
-        return ((start, end) if region is None else region.cut((start, end), whole))
+        return (start, end) if region is None else region.cut((start, end), whole)
 
     @staticmethod
     def _column(positions: np.ndarray, like: Tensor) -> Tensor:
