@@ -85,7 +85,7 @@ class MachineConfig:
 
 @dataclass
 class Config:
-    """The root of conf/. dataset, attribution, train and figure are `_target_` nodes of their own modules."""
+    """The root of conf/. dataset, attribution, train, trial and figure are `_target_` nodes of their modules."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +93,7 @@ class Config:
     machine: MachineConfig = field(default_factory=MachineConfig)
     train: dict[str, Any] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)
+    trial: dict[str, Any] = field(default_factory=dict)
     task: str = "lam"
     seed: int = 0
     results: str = "results"

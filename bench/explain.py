@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,16 @@ def explain(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Iterator[Explained]:
-    """Super-resolve images and explain their windows, in order. Several may be computed together (`method.stream`)."""
+    """Super-resolve images and explain their windows, in order. Several may be computed together (`method.stream`).
+
+    A detector that needs HR gets each image's own, so these go one by one.
+    """
+    if getattr(getattr(method, "detector", None), "needs_hr", False):
+        for sample in samples:
+            hr = image_tensor(sample.hr, device, dtype)
+            informed = replace(method, detector=method.detector.given(hr))
+            yield from _explain(conditioned(net, sample.condition), iter([sample]), informed, chunk, device, dtype)
+        return
     for given, group in _alike(samples):
         yield from _explain(conditioned(net, given), group, method, chunk, device, dtype)
 
@@ -79,9 +88,14 @@ def _explain(
 
 def lr_tensor(sample: Sample, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The LR image as a network takes it: (3, h, w) RGB in [0, 1]."""
-    lr = torch.from_numpy(np.ascontiguousarray(sample.lr))
-    lr = lr.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else lr
-    return lr.permute(2, 0, 1).to(dtype) / 255
+    return image_tensor(sample.lr, device, dtype)
+
+
+def image_tensor(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """uint8 (h, w, 3) → (3, h, w) in [0, 1]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image))
+    pixels = pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels
+    return pixels.permute(2, 0, 1).to(dtype) / 255
 
 
 def tensors_and_rows(explained: Explained) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:

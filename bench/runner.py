@@ -88,10 +88,17 @@ def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str
         "channels": model.channels,
         "dataset": dataset,
         "attribution": config.attribution["name"],
-        "detector": str(config.attribution.get("detector", {}).get("channels", "rgb")),
+        "detector": _detector(config.attribution.get("detector", {})),
         "seed": config.seed,
         "digest": digest[:10],
     }
+
+
+def _detector(node: dict[str, Any]) -> str:
+    """The label of a detector: its channels, behind its class where that is not the paper's gradient detector."""
+    channels = str(node.get("channels", "rgb"))
+    kind = str(node.get("_target_", "GradientMagnitude")).rpartition(".")[2]
+    return channels if kind == "GradientMagnitude" else f"{kind} {channels}"
 
 
 def _identity(config: Config, images: str, origin: Origin) -> dict[str, Any]:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"lamscope": "bench", "lamscope.models": "models", "lamscope.conf": "conf"}
 OURS = "lamscope"
 
-DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection")
+DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
 STORE = ("store", "cellfile", "durable")
 TABLES = ("table", "statistics", "comparison")

@@ -28,6 +28,10 @@ class Path(Protocol):
         """γ(positions[i + 1]) − γ(positions[i]): (n − 1, 3, h, w), or of the region's size."""
         ...
 
+    def start(self, image: Tensor) -> Tensor:
+        """The baseline, γ(0): (3, h, w)."""
+        ...
+
 
 @dataclass(frozen=True)
 class GaussianBlur:
@@ -65,6 +69,10 @@ class GaussianBlur:
     def increments(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
         return self._filter(image, np.diff(kernels(self.sigmas(positions), self.kernel_size), axis=0), region)
 
+    def start(self, image: Tensor) -> Tensor:
+        """The baseline: (3, h, w)."""
+        return self.points(image, np.zeros(1))[0]
+
     def _filter(self, image: Tensor, weights: np.ndarray, region: Region | None) -> Tensor:
         """Correlation with each kernel: (n, 3, …). Raises UserError where the border cannot be reflected."""
         half = self.kernel_size // 2
@@ -75,6 +83,37 @@ class GaussianBlur:
             planes = planes[..., region.top : region.bottom + 2 * half, region.left : region.right + 2 * half]
         planes = planes.double() if self.arithmetic == "double" else planes
         return F.conv2d(planes, torch.from_numpy(weights).to(planes)[:, None]).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class Straight:
+    """γ(α) = I' + α (I − I'), the path of integrated gradients (Sundararajan et al. 2017).
+
+    origin: the path whose start is the baseline I', as GaussianBlur for a blurred image; None: black.
+    """
+
+    origin: GaussianBlur | None
+
+    def points(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        start, end = self._ends(image, region)
+        return start + self._column(positions, start) * (end - start)
+
+    def increments(self, image: Tensor, positions: np.ndarray, region: Region | None = None) -> Tensor:
+        start, end = self._ends(image, region)
+        return self._column(np.diff(positions), start) * (end - start)
+
+    def start(self, image: Tensor) -> Tensor:
+        """The baseline: (3, h, w)."""
+        return torch.zeros_like(image) if self.origin is None else self.origin.start(image)
+
+    def _ends(self, image: Tensor, region: Region | None) -> tuple[Tensor, Tensor]:
+        whole = Region(0, image.shape[-2], 0, image.shape[-1])
+        start, end = self.start(image), image
+        return (start, end) if region is None else region.cut((start, end), whole)
+
+    @staticmethod
+    def _column(positions: np.ndarray, like: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(positions, dtype=np.float64)).to(like.device)[:, None, None, None]
 
 
 def kernels(sigmas: np.ndarray, size: int) -> np.ndarray:

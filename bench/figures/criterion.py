@@ -1,0 +1,93 @@
+"""The trial of the attribution methods: one criterion a figure, and the curves of deletion and insertion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from . import style
+
+NETWORKS = ("o", "s", "^", "D", "v", "P")
+LAM = "#d55e00"
+METHODS = {  # the ones that are told apart in curves; the others are grey
+    "lam": (LAM, "-"),
+    "ig": ("#0060a8", "-"),
+    "ig_blur": ("#63bdf0", "--"),
+    "gradient_input": ("#00876c", "-"),
+    "occlusion": ("#ecb52a", "-"),
+    "patch_swap": ("#c46bb3", "-"),
+    "gradcam": ("#7a4a1e", ":"),
+    "control: nearness": (style.INK, "--"),
+    "control: random": (style.INK, ":"),
+}
+
+
+def draw(details: pd.DataFrame, rows: pd.DataFrame, criterion: str, title: str, better: int) -> Axes:
+    """Mean of every method with its 95 % interval over images, the best on top; small marks: single networks.
+
+    details: as `judge` gives them. rows: the trial's rows. better: +1, −1 or 0. LAM is coloured, controls are hollow.
+    """
+    part = details[details["criterion"] == criterion]
+    part = part.sort_values("mean", ascending=better <= 0, kind="stable")
+    single = rows[(rows["criterion"] == criterion) & rows["x"].isna()].groupby(["model", "method"])["value"].mean()
+    models = sorted(single.index.unique("model"))
+    ax = style.new_axes(style.SINGLE, 0.75 + 0.15 * len(part))
+    log = bool((part["mean"] > 0).all() and part["mean"].max() > 50 * part["mean"].min())
+    with style.paper():
+        for y, (_, row) in enumerate(part.iterrows()):
+            name = str(row["method"])
+            colour = LAM if name == "lam" else style.INK
+            face = "white" if name.startswith("control") else colour
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.0, zorder=2)
+            ax.plot(row["mean"], y, "o", ms=4, mec=colour, mfc=face, mew=0.8, zorder=3)
+            for marker, model in zip(NETWORKS, models, strict=False):
+                if len(models) > 1 and (model, name) in single.index:
+                    ax.plot(single[model, name], y, marker, ms=2.6, mfc="none", mec=style.FAINT, mew=0.6, zorder=1)
+        if len(models) > 1:
+            for marker, model in zip(NETWORKS, models, strict=False):
+                ax.plot([], [], marker, ms=2.6, mfc="none", mec="#888888", mew=0.6, label=style.label(model))
+            ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, handletextpad=0.1,
+                      columnspacing=0.8)  # fmt: skip
+        ax.set_yticks(range(len(part)), [str(m) for m in part["method"]])
+        ax.set_ylim(len(part) - 0.5, -0.5)
+        arrow = {1: " (larger is better)", -1: " (smaller is better)", 0: ""}[better]
+        ax.set_xlabel(title + arrow)
+        if log:
+            ax.set_xscale("log")
+        ax.grid(axis="x")
+    return ax
+
+
+def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
+    """Deletion or insertion over the part of the pixels, left by blurring, right by swapping; means over all images and
+    networks. Returns the left axes."""
+    first = style.new_axes(style.DOUBLE, 2.6)
+    fig = style.page(first)
+    first.remove()
+    with style.paper():
+        axes = fig.subplots(1, 2, sharey=True)
+        for ax, fill in zip(axes, ("blur", "swap"), strict=True):
+            part = rows[(rows["criterion"] == f"{kind} {fill}") & rows["x"].notna()]
+            means = part.groupby(["method", "x"])["value"].mean()
+            for name in sorted(means.index.unique("method"), key=lambda m: (m in METHODS, m == "lam")):
+                colour, line = METHODS.get(name, (style.FAINT, "-"))
+                curve = means[name]
+                ax.plot(
+                    100 * curve.index.to_numpy(),
+                    curve.to_numpy(),
+                    line,
+                    color=colour,
+                    lw=1.0 if name in METHODS else 0.5,
+                )
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.set_xlabel(f"LR pixels {'replaced' if kind == 'deletion' else 'kept'} (%), filled by {fill}")
+            ax.set_ylim(min(0.0, float(np.min(means.to_numpy(), initial=0))), 1.02)
+            ax.grid()
+        axes[0].set_ylabel("Change of the window" if kind == "deletion" else "Window restored")
+        for name, (colour, line) in METHODS.items():
+            axes[1].plot([], [], line, color=colour, label=name)
+        axes[1].plot([], [], color=style.FAINT, lw=0.5, label="others")
+        axes[1].legend(loc="lower right", ncols=2)
+    return axes[0]
