@@ -175,7 +175,7 @@ def _rest(config: Config, net: nn.Module, lam: PathAttribution, device: torch.de
 
     one, all_of_them, alone = (
         statistics.median(seconds(call, device) for _ in range(3))
-        for call in (lambda: run(1), lambda: run(None), passes)
+        for call in (lambda: run(1), lambda: run(config.dataset.get("limit")), passes)
     )
     return max(0.0, 1 - alone / (all_of_them - one))
 

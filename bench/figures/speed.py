@@ -33,6 +33,7 @@ def draw(frame: pd.DataFrame, ax: Axes | None = None, *, width: float = style.DO
         ax.set_ylim(-0.6, len(table) - 0.4)
         ax.set_xscale("log")
         ax.set_xlim(0.8, 1.6 * table["few_ratio"].max())
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.set_xlabel("times as fast as the reference's loop of 50 steps, same device, same run")
         ax.axvline(1, color="#777777", lw=0.6)
         ax.grid(axis="x", color="#dddddd", lw=0.4)

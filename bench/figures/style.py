@@ -58,7 +58,7 @@ _SPELLED = {
 _ACRONYMS = frozenset(
     [
         "carn", "csnln", "dat", "dbpn", "drln", "edsr", "espcn", "fsrcnn", "hat", "imdn", "msrn", "nlrn", "pan", "rcan",
-        "rfdn", "rnan", "san", "sftgan", "sftmd", "srcnn", "vdsr",
+        "rdn", "rfdn", "rnan", "san", "sftgan", "sftmd", "srcnn", "vdsr",
     ]
 )  # fmt: skip
 
