@@ -121,7 +121,7 @@ class _Maps:
             else:
                 scene = Scene(
                     self.net, lr, sample.windows[0], self.method, one, i, trial, trial.references, self.shared
-                )  # type: ignore[arg-type]
+                )
                 answers = CRITERIA[criterion](scene)
             rows += [_row(sample.name, *answer) for answer in answers]
         return rows
