@@ -42,7 +42,10 @@ def build_network(*, name: str, **options: Any) -> nn.Module:
     load("basicsr.archs")
     if name not in registry:
         raise ValueError(f"BasicSR has no network '{name}'; it has {', '.join(sorted(registry.keys()))}.")
-    return registry.get(name)(**options)
+    try:
+        return registry.get(name)(**options)
+    except AttributeError as error:  # some of its networks build nothing for a scale they do not know, and miss it then
+        raise ValueError(f"BasicSR's {name} cannot be built with {options}: {error}.") from error
 
 
 @contextmanager

@@ -70,7 +70,8 @@ def small_net(name, scale=4, seed=0):
     try:
         net = build(small_config(name, scale))
     except UserError as error:
-        if scale == model_config(name).scale or f"Scale {scale} is not defined for" not in str(error):
+        refused = (f"Scale {scale} is not defined for", "BasicSR's MSRResNet cannot be built")
+        if scale == model_config(name).scale or not any(text in str(error) for text in refused):
             raise
         pytest.skip(str(error))
     return net.double().eval()
@@ -168,6 +169,8 @@ def test_windowed_reconstruct_is_exact(name, scale):
     height, width = SMALLER.get(kind(name), SIZE)
     net, lr = small_net(name, scale), image((height, width))
     radius, whole = net.reconstruct_radius, Region(0, height, 0, width)
+    if radius is None:
+        pytest.skip("runs whole: a network without `reconstruct`")
     with torch.no_grad():
         sr, features = net(lr), net.features(lr)
         for y, x in [(0, 0), (height // 2, width // 2), (height - 1, width - 1), (1, width - 2), (radius, radius)]:

@@ -62,7 +62,7 @@ def activation_map(score: Score, lr: Tensor, layer: str | None, relu: bool) -> T
     total = lr.new_zeros(lr.shape[-2:])
     for values in found if isinstance(found, tuple) else (found,):
         larger = values.shape[-2] > lr.shape[-2]
-        size = (lr.shape[-2], lr.shape[-1])
+        size = lr.shape[-2], lr.shape[-1]
         total += (
             F.adaptive_avg_pool2d(values, size)
             if larger

@@ -52,7 +52,7 @@ def draw(details: pd.DataFrame, rows: pd.DataFrame, criterion: str, title: str, 
         ax.set_yticks(range(len(part)), [str(m) for m in part["method"]])
         ax.set_ylim(len(part) - 0.5, -0.5)
         arrow = {1: " (larger is better)", -1: " (smaller is better)", 0: ""}[better]
-        ax.set_xlabel(title + arrow)
+        ax.set_xlabel(title + arrow, loc="right")  # a long one goes on below the names
         if log:
             ax.set_xscale("log")
         ax.grid(axis="x")
@@ -89,5 +89,5 @@ def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
         for name, (colour, line) in METHODS.items():
             axes[1].plot([], [], line, color=colour, label=name)
         axes[1].plot([], [], color=style.FAINT, lw=0.5, label="others")
-        axes[1].legend(loc="lower right", ncols=2)
+        axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return axes[0]

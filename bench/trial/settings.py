@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..attribution.references import References
 from ..types import UserError
 
 
@@ -19,7 +20,7 @@ class Trial:
 
     methods: Sequence[str]
     criteria: Sequence[str]
-    references: object
+    references: References
     fractions: Sequence[float]
     n_subsets: int
     brighter: float

@@ -119,8 +119,9 @@ class _Maps:
             if criterion == "cost":
                 answers = iter([("seconds", np.nan, seconds), ("evaluations", np.nan, float(one.n_steps))])
             else:
-                fill: Any = trial.references
-                scene = Scene(self.net, lr, sample.windows[0], self.method, one, i, trial, fill, self.shared)
+                scene = Scene(
+                    self.net, lr, sample.windows[0], self.method, one, i, trial, trial.references, self.shared
+                )
                 answers = CRITERIA[criterion](scene)
             rows += [_row(sample.name, *answer) for answer in answers]
         return rows
