@@ -89,6 +89,7 @@ class Panel:
 
 
 LINE = 0.115  # inches per line of small text
+HINTED = 0.96  # small glyphs on whole pixels are a little wider than their outlines
 
 
 def lines(page: Axes, text: list[str], left: int, top: int, dpi: float) -> None:
@@ -103,7 +104,7 @@ def wrapped(text: str, width: float) -> list[str]:
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if style.text_width(longer, style.SMALL) <= width or not lines[-1]:
+        if style.text_width(longer, style.SMALL) <= HINTED * width or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(word)
