@@ -30,7 +30,7 @@ def draw(
     looks = style.looks(table[["model", "family"]].itertuples(index=False, name=None))
     ax = style.new_axes(width, height or 0.75 + 0.19 * len(table)) if ax is None else ax
     with style.paper():
-        at = len(table) - 1 - np.arange(len(table))
+        at = [float(y) for y in reversed(range(len(table)))]
         for y, row in zip(at, table.to_dict("records"), strict=True):
             look, new = looks[row["model"]], row["model"] == newcomer
             bounds = np.nan_to_num([[row["di"] - row["di_low"]], [row["di_high"] - row["di"]]])
