@@ -42,6 +42,12 @@ def measure(config: Config, reference: Reference) -> tuple[Path, str]:
         )
     if (scale := config.model.scale) not in (scales := set(reference.records["scale"])):
         raise UserError(f"{name} is ×{scale}, the networks of {reference.file.name} are ×{min(scales)}.")
+    first = reference.records.iloc[0]
+    if first["detector"] == "rgb" and (config.model.channels == "y") != (first["channels"] == "y"):
+        raise UserError(
+            f"{name} computes {config.model.channels}, the networks of {reference.file.name} {first['channels']}: "
+            "an RGB detector would see the bicubic colour of those on luminance only."
+        )
     dataset, images = instantiate(config.dataset), reference.records["image"].nunique()
     if dataset.name != (theirs := reference.records["dataset"].iloc[0]):
         raise UserError(f"The test set is {dataset.name} in this run and {theirs} in {reference.file.name}.")

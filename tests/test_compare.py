@@ -89,6 +89,7 @@ REFUSED = [
     (["machine.precision=bf16"], "precision is bf16"),
     (["dataset.limit=1"], "1 images, stored.csv has 2"),
     (["model.name=old_a"], "holds a old_a already"),
+    (["model.channels=y"], "mine computes y, the networks of stored.csv rgb"),
     (["model.scale=2", "model.net.scale=2"], "mine is ×2"),
     (["reference=nowhere.csv"], "nowhere.csv"),
     (["reference=my/model/mine.yaml"], "is no reference"),
