@@ -155,8 +155,7 @@ def compare(arguments: list[str]) -> int:
 
     own, others = _own_settings(arguments, {"reference"})
     if others[:1] == ["store"]:
-        task.make_reference(others[1:], own.get("reference"))
-        return 0
+        return task.make_reference(others[1:], own.get("reference"))
     reference = task.reference_of(own.get("reference"))
     job = _hydra(others, lambda config: task.measure(config, reference))
     task.conclude(job.config, job.results, reference)

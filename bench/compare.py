@@ -23,13 +23,14 @@ def reference_of(named: str | None) -> Reference:
     return read(Path(named) if named else shipped())
 
 
-def make_reference(runs: list[str], file: str | None) -> None:
-    """`lamscope compare store RUNS… reference=FILE`."""
+def make_reference(runs: list[str], file: str | None) -> int:
+    """`lamscope compare store RUNS… reference=FILE`; returns the exit code."""
     if not runs or not file:
         raise UserError("Name runs and a file: lamscope compare store results/runs/shipped/lam reference=FILE.")
     made = store([Path(run) for run in runs], Path(file))
     images = made.records["image"].nunique()
     terminal().print(f"{len(made.models)} networks on {images} images in {file}", markup=False, soft_wrap=True)
+    return 0
 
 
 def measure(config: Config, reference: Reference) -> tuple[Path, str]:
