@@ -23,6 +23,7 @@ lamscope: which input pixels does a super-resolution network really use?
 
   lamscope run [key=value …]      attribution maps, diffusion indices, a ranking and figures; -m sweeps
   lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
+  lamscope compare [key=value …]  a network of yours among stored ones: rank, differences, figure; reference=FILE
   lamscope view [key=value …]     a local page: click a window, watch networks look (port=8765)
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
@@ -82,12 +83,12 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
-    if arguments[0] == "--version":
+    verb = arguments[0]
+    if verb == "--version":
         from .version import __version__
 
         print(__version__)
         return 0
-    verb = arguments[0]
     if verb in VERBS:
         if verb not in ("run", "train") and arguments[1:] in (["-h"], ["--help"]):  # those two are Hydra's
             print(inspect.getdoc(VERBS[verb]))
@@ -142,6 +143,23 @@ def report(arguments: list[str]) -> int:
             raise UserError(f"{key} is {' or '.join(choices)}, not '{value}'.")
     make_report(runs, Path(out or "results/report"), figures, page=page != "no", colours=colours)
     return 0
+
+
+def compare(arguments: list[str]) -> int:
+    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=FILE]: a new network among stored ones.
+
+    Runs it as the reference's networks were run (those that ship: 12 images of dataset=shipped, attribution=lam) and
+    says where it lands. `lamscope compare store RUNS… reference=FILE` makes a reference of runs of your own.
+    """
+    from . import compare as task
+
+    own, others = _own_settings(arguments, {"reference"})
+    if others[:1] == ["store"]:
+        return task.make_reference(others[1:], own.get("reference"))
+    reference = task.reference_of(own.get("reference"))
+    job = _hydra(others, lambda config: task.measure(config, reference))
+    task.conclude(job.config, job.results, reference)
+    return job.exit_code
 
 
 def view(arguments: list[str]) -> int:
@@ -229,6 +247,7 @@ def list_options(arguments: list[str]) -> int:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
+    "compare": compare,
     "view": view,
     "train": train,
     "weights": weights,

@@ -16,9 +16,11 @@ from .statistics import (
     Concordance,
     Correlation,
     bootstrap_mean,
+    holm,
     kendall_w,
     pearson,
     rank_test,
+    sign_flip,
     spearman,
     within,
 )
@@ -84,6 +86,43 @@ def pairwise(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESA
     )
     table.attrs |= {"notes": notes, "test": test}
     return table
+
+
+def against(
+    records: pd.DataFrame, newcomer: str, level: float = 0.95, n_resamples: int = RESAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """One network against every other on the same images, the one with the largest DI first.
+
+    Columns: model (the other one), n_images, and for di, psnr_y and psnr_rgb the mean over images of newcomer − other,
+    its interval (_low, _high; BCa, the same resamples of images for all), the p-value of a two-sided sign-flip
+    permutation test of that mean (_p), and Holm's p-value over the others (_holm). NaN where an image is not finite.
+    """
+    shared, notes = common(records)
+    values = ["di", "psnr_y", "psnr_rgb"]
+    tables = by_image(shared, values)
+    if newcomer not in tables["di"]:
+        raise UserError(f"{newcomer} has no finite result to compare.")
+    order = tables["di"].mean().sort_values(ascending=False, kind="stable").index
+    others = [str(name) for name in order if name != newcomer]
+    if not others:
+        raise UserError(f"There is no network to compare {newcomer} with.")
+    found: dict[str, object] = {"model": others, "n_images": len(tables["di"])}
+    for value in values:
+        table = tables[value].astype(float)
+        differences = table[newcomer].to_numpy()[:, None] - table[others].to_numpy()
+        finite = np.isfinite(differences).all(axis=0)
+        mean, low, high, p, adjusted = np.full((5, len(others)), np.nan)
+        if finite.any():
+            kept = differences[:, finite]
+            mean[finite] = kept.mean(0)
+            low[finite], high[finite] = bootstrap_mean(kept, level, n_resamples, seed)
+            p[finite] = sign_flip(kept, n_resamples, seed)
+            adjusted[finite] = holm(p[finite])
+        names = (value, f"{value}_low", f"{value}_high", f"{value}_p", f"{value}_holm")
+        found |= dict(zip(names, (mean, low, high, p, adjusted), strict=True))
+    frame = pd.DataFrame(found)
+    frame.attrs["notes"] = notes
+    return frame
 
 
 def correlations(

@@ -109,6 +109,35 @@ def _bca(columns: np.ndarray, means: np.ndarray, quantiles: np.ndarray) -> np.nd
         return special.ndtr(shift + moved / (1 - acceleration * moved))
 
 
+def sign_flip(differences: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """p of a paired permutation test, two-sided: is the mean difference as far from 0 as this by chance?
+
+    differences: (n_images, k), finite. Under the null either network of a pair may have had either value, so the signs
+    of whole images are flipped: all 2^n ways where those are no more than n_resamples, else so many random ones, and
+    the observed one counts too. Returns (k,).
+    """
+    differences = _table(differences)
+    n = len(differences)
+    exact = n < 63 and 2**n <= n_resamples
+    observed = np.abs(differences.mean(0))
+    slack = 1e-12 * np.abs(differences).max(0)  # sums in another order differ in the last digits
+    if exact:
+        flips = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        flips = np.random.default_rng(seed).choice([-1.0, 1.0], (n_resamples, n))
+    reached = (np.abs(flips @ differences / n) >= observed - slack).sum(0)
+    return reached / len(flips) if exact else (reached + 1) / (len(flips) + 1)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values of one family of tests, adjusted for their number (Holm 1979). p: (k,)."""
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
 def rank_test(values: np.ndarray, alpha: float = 0.05) -> RankTest:
     """Do networks differ in rank over images? values: (n_images, n_networks), finite; the largest of a row has rank 1.
 

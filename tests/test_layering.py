@@ -26,7 +26,7 @@ OURS = "lamscope"
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
 STORE = ("store", "cellfile", "durable")
-TABLES = ("table", "statistics", "comparison")
+TABLES = ("table", "statistics", "comparison", "reference")
 WITHOUT_TORCH = (*STORE, *TABLES, "variants", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
@@ -227,6 +227,7 @@ LIGHT = [n for n in MODULES if layer(n) in WITHOUT_TORCH or n in (OURS, "lamscop
         pytest.param("from lamscope.cli import main; assert main(['--help']) == 0", id="help"),
         pytest.param("from lamscope.cli import main; assert main(['run', 'model=nosuch']) == 2", id="wrong option"),
         pytest.param("from lamscope.cli import main; assert main(['run', 'sede=1']) == 2", id="typo"),
+        pytest.param("from lamscope.cli import main; assert main(['compare', 'seed=x']) == 2", id="compare"),
     ],
 )
 def test_torch_is_not_imported_before_a_network_is_needed(code, tmp_path):

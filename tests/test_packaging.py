@@ -18,7 +18,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-FOLDERS = {"lamscope": "bench", "lamscope.models": "models", "lamscope.conf": "conf"}
+FOLDERS = {
+    "lamscope": "bench",
+    "lamscope.models": "models",
+    "lamscope.conf": "conf",
+    "lamscope.stored": "results/reference",
+}
 
 
 def source_files(pattern: str) -> dict[str, Path]:
@@ -56,6 +61,7 @@ def test_folders_do_not_shadow_each_other():
     # lamscope/models would have two homes
     assert not list((ROOT / "bench").glob("models*"))
     assert not list((ROOT / "bench").glob("conf*/"))
+    assert not list((ROOT / "bench").glob("stored*"))
 
 
 def test_constraints_pin_what_the_project_asks_for():
@@ -112,7 +118,7 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_wheel_holds_every_file_of_the_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    kinds = ("*.py", "*.yaml", "*.safetensors", "page/*")
+    kinds = ("*.py", "*.yaml", "*.safetensors", "page/*", "*.csv")
     needed = {name: file for kind in kinds for name, file in source_files(kind).items()}
     assert any(name.endswith(".html") for name in needed)
     assert inside >= needed.keys()
@@ -128,6 +134,9 @@ def test_wheel_runs_from_an_empty_folder(installed, tmp_path):
     assert run(installed / "python", "-m", "lamscope", "--help", cwd=tmp_path).stdout
     models = run(installed / "lamscope", "options", "model", cwd=tmp_path).stdout.split()
     assert sorted(models) == sorted(Path(name).stem for name in source_files("*.yaml") if "/conf/model/" in name)
+    code = "from lamscope.reference import read, shipped; file = shipped(); read(file); print(file)"
+    reference = run(installed / "python", "-c", code, cwd=tmp_path).stdout.strip()
+    assert Path(reference).is_relative_to(installed.parent)
     assert not list(tmp_path.iterdir())
 
 
