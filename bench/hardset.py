@@ -70,9 +70,10 @@ def select(arguments: list[str]) -> int:
     errors, networks = (None, []) if settings.by == "bicubic" else _networks(settings, others)
     files, crops = choose([images_of(folder) for folder in folders], settings, errors, config.machine.progress)
     if len(crops) < settings.count:
+        more = "" if settings.per_image is None else " or raise per_image"
         raise UserError(
             f"These folders have {len(crops)} crops of {settings.size}×{settings.size} pixels under this rule, fewer "
-            f"than count={settings.count}: add a folder, or allow more of one image with per_image."
+            f"than count={settings.count}: add a folder{more}."
         )
     pixels: dict[Crop, Image] = {}
     for name in dict.fromkeys(crop.image for crop in crops):

@@ -195,6 +195,10 @@ MISTAKES = [
     (["select", "images", "size=32", "by=fsrnn"], "Did you mean 'fsrcnn'"),
     (["select", "images", "size=32", "scale=2", "by=edsr_lite"], "for ×4, not for scale=2"),
     (["select", "images", "size=32", "count=500"], "fewer than count=500"),
+    (
+        ["select", "images", "size=32", "per_image=1"],
+        "4 crops of 32×32 pixels under this rule, fewer than count=150: add",
+    ),
     (["select", "images"], "0 crops of 256×256"),
     (["rebuild", "images"], "Name a manifest"),
     (["rebuild", "nowhere.json", "images"], "nowhere.json"),
