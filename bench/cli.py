@@ -28,6 +28,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope train [key=value …]    train a network of the zoo through BasicSR
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
+                                  `data select` cuts a hard test set from images, `data rebuild` makes it again
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
@@ -187,7 +188,7 @@ def weights(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> int:
-    """lamscope data [list|verify] …: test sets on this machine."""
+    """lamscope data [list|verify|select|rebuild] …: test sets on this machine; `lamscope data help` says more."""
     from .datasets import main as data_main
 
     return data_main(arguments)

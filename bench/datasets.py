@@ -19,6 +19,11 @@ from .types import UserError
 HELP = """\
 lamscope data [list] [machine.data=FOLDER]      which published test sets are here, and where to get the rest
 lamscope data verify NAME [FOLDER]              hold one copy against what is known of the set
+lamscope data select FOLDER… [out=hard150.h5]   cut the hardest crops of these images, without overlap, into one file
+    [count=150] [size=256] [scale=4] [grid=16] [per_image=N] [seed=0] [by=bicubic | by=imdn,carn_m machine.weights=…]
+    and a manifest beside it. by: hard for bicubic, or for these networks on average. Folders take turns, and so do the
+    images of each; per_image: instead the hardest, at most so many of one image. seed: moves each image's grid; 0: not.
+lamscope data rebuild MANIFEST FOLDER… [out=F]  the same file again from its manifest and the images, verified
 """
 
 
@@ -28,10 +33,22 @@ def main(arguments: list[str]) -> int:
     if step in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
-    steps = {"list": show, "verify": verify}
+    steps = {"list": show, "verify": verify, "select": _select, "rebuild": _rebuild}
     if step not in steps:
         raise UserError(f"lamscope data knows {', '.join(steps)}, not '{step}'.{suggest(step, list(steps))}")
     return steps[step](rest)
+
+
+def _select(arguments: list[str]) -> int:
+    from .hardset import select
+
+    return select(arguments)
+
+
+def _rebuild(arguments: list[str]) -> int:
+    from .hardset import rebuild
+
+    return rebuild(arguments)
 
 
 def known_sets() -> dict[str, Known]:
