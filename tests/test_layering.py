@@ -37,6 +37,8 @@ ALLOWED = {
     "version": (),
     "progress": ("progress",),
     "config": ("types",),
+    "trusted": ("types",),
+    "zips": (),
     **{layer: ("types", *own) for own in SIBLINGS.values() for layer in own},
     **dict.fromkeys(STORE, ("types", "version", *STORE)),
     **dict.fromkeys(TABLES, ("types", *STORE, *TABLES)),
