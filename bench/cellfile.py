@@ -28,8 +28,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import hdf5
 from .durable import Sink
 from .types import UserError
+from .zips import require_stored
 
 FORMAT = "lamscope cell"
 SCHEMA_VERSION = 1
@@ -85,8 +87,7 @@ TENSORS = {  # axes, unit, description
 VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
-_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
-_DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):
@@ -131,11 +132,12 @@ def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str,
         source = io.BytesIO(file.read()) if whole else file
         try:
             with np.load(source, allow_pickle=False) as archive:
+                require_stored(archive.zip)
                 meta = json.loads(archive["meta"].tobytes())
                 if meta["schema"] != SCHEMA_VERSION or path.name != f"{meta['index']:05d}.npz":
                     raise ValueError("not a part of this version, or of another image")
                 return meta, {name: archive[f"tensor_{name}"] for name in meta["tensors"]} if whole else {}
-        except _DAMAGE as damage:
+        except DAMAGE as damage:
             raise Damaged(first_line(damage)) from damage
 
 
@@ -271,23 +273,13 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"There is no result {path}.") from None
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"Cannot read {path}: {os.strerror(error.errno or 0)}.") from None
-    except _DAMAGE as damage:
+    except DAMAGE as damage:
         raise UserError(f"{path} is damaged or not a lamscope result: {first_line(damage)}.") from damage
 
 
 def first_line(error: BaseException) -> str:
     """What an exception says, on one line without a full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\". ")
-
-
-def member(group: h5py.Group, name: str) -> Any:
-    """A dataset or group of a file. Links and storage that lead out of the file are refused with ValueError."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is missing or a link")
-    found = group[name]
-    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise ValueError(f"{name} is stored elsewhere")
-    return found
 
 
 def text_of(values: np.ndarray) -> np.ndarray:
