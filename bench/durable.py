@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .interruption import undisturbed
 from .types import UserError
 
 
@@ -29,9 +30,12 @@ def reporting(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write; on leaving it is synced and renamed to `path`, or removed after an exception."""
+    """Yield a temporary path to write; on leaving it is synced and renamed to `path`, or removed after an exception.
+
+    Ctrl-C and SIGTERM wait until it is done.
+    """
     temporary = temporary_of(path)
-    with reporting(path):
+    with undisturbed(), reporting(path):
         try:
             yield temporary
             _sync(temporary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,10 @@ def run_cell(config: Config) -> Path:
                     for explained in track(found, len(dataset), len(done), label, config.machine.progress):
                         behind.do(_write, writer, explained)
             writer.finish()
-        except UserError:
-            raise
         except Exception as error:
-            writer.fail(error)
+            if not isinstance(error.__cause__, OSError):  # a disk that refuses is no failure of this cell
+                with suppress(UserError):  # the error itself says more than that it could not be recorded
+                    writer.fail(error)
             raise
     return path
 
