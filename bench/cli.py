@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .arguments import own_settings
+from .arguments import flags_and_settings, own_settings
 from .interruption import Stopped, orderly
 from .jobs import Failure, Jobs
 from .types import UserError
@@ -34,6 +34,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
+  lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
@@ -221,6 +222,11 @@ def _of(module: str, use: str) -> Callable[[list[str]], int]:
     return verb
 
 
+DOCTOR = """\
+lamscope doctor [RUN …] [machine.weights=…] [machine.data=…] [results=…]: what is here, and what is wrong.
+
+Without RUN: environment, devices, weights, test sets, and what is stored in <results>/runs. With files or folders of
+results: those alone. Every checksum is read. Exit code 0: nothing is wrong; 2: something is, and what to do."""
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
@@ -230,6 +236,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "weights": _of("cache", "lamscope weights [list|fetch|verify] …: which weights are here, and getting others."),
     "data": _of("datasets", "lamscope data [list|verify|select|rebuild] …: test sets; `lamscope data help` says more."),
     "zoo": zoo,
+    "doctor": _of("doctor", DOCTOR),
     "options": list_options,
 }
 
@@ -279,7 +286,8 @@ def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Jobs:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
     sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
-    sys.argv = ["lamscope", *arguments]
+    flags, settings = flags_and_settings(arguments)
+    sys.argv = ["lamscope", *flags, *settings]  # Hydra wants them in this order
     try:
         hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()
     except (HydraException, OmegaConfBaseException) as error:

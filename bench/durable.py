@@ -91,6 +91,23 @@ def locked(path: Path, lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a job that lives holds this lock file; a killed one's is there, but free."""
+    import fcntl
+
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _is_open_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .arguments import flags_and_settings
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -47,35 +49,32 @@ class Jobs:
             name = " ".join(f"{key}={one[key]}" for key in varied if key in one)
             lines.append(f"  {name}: {failure.reason}")
         lines.append("To run just these again:")
-        start = ["lamscope", *verb, *hydras(arguments)]
-        return lines + [f"  {command}" for command in commands(start, [f.settings for f in self.failures])]
+        repeat = commands(["lamscope", *verb], hydras(arguments), [failure.settings for failure in self.failures])
+        return lines + [f"  {command}" for command in repeat]
 
 
-def commands(start: list[str], jobs: list[tuple[str, ...]]) -> list[str]:
-    """Shell commands that run just these jobs: one sweep where they are a product of settings, else one each."""
+def commands(start: list[str], also: list[str], jobs: list[tuple[str, ...]]) -> list[str]:
+    """Shell commands that run just these jobs: one sweep where they are a product of settings, else one each.
+
+    start: the words before -m. also: those after it, which every job shares.
+    """
     told = [dict(_pairs(settings)) for settings in jobs]
     keys = [*told[0]]
     if len(jobs) > 1 and all([*one] == keys for one in told):
         values = {key: list(dict.fromkeys(one[key] for one in told)) for key in keys}
         if math.prod(map(len, values.values())) == len(jobs):
-            return [shlex.join([*start, "-m", *(_setting(key, ",".join(values[key])) for key in keys)])]
-    return [shlex.join([*start, *settings]) for settings in jobs]
+            return [shlex.join([*start, "-m", *also, *(_setting(key, ",".join(values[key])) for key in keys)])]
+    return [shlex.join([*start, *also, *settings]) for settings in jobs]
 
 
 def hydras(arguments: Iterable[str]) -> list[str]:
     """Of a command's arguments those that are Hydra's own: --config-dir and its like, hydra.…=…, hydra/launcher=…."""
-    found, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word in ("-m", "--multirun"):
-            continue
-        if word.startswith("-"):
-            found.append(word)
-            if "=" not in word and rest and "=" not in rest[0] and not rest[0].startswith("-"):
-                found.append(rest.pop(0))
-        elif word.lstrip("+~").startswith(("hydra.", "hydra/")) and not word.startswith("hydra.mode"):
-            found.append(word)
-    return found
+    flags, settings = flags_and_settings(arguments)
+    own = [one for one in settings if one.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    return [
+        *(flag for flag in flags if flag not in ("-m", "--multirun")),
+        *(one for one in own if not one.startswith("hydra.mode")),
+    ]
 
 
 def _pairs(settings: Iterable[str]) -> list[tuple[str, str]]:

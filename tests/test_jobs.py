@@ -10,6 +10,7 @@ import pytest
 from test_cli import save_image
 
 from lamscope import read_records
+from lamscope.arguments import flags_and_settings
 from lamscope.cli import main
 from lamscope.interruption import Stopped, orderly, undisturbed
 from lamscope.jobs import Failure, Jobs, commands, hydras
@@ -32,12 +33,16 @@ def failure(*settings, reason="no", mistake=True):
     ],
 )
 def test_the_command_names_just_the_jobs(jobs, expected):
-    assert commands(["go"], jobs) == expected
+    assert commands(["go"], [], jobs) == expected
 
 
 def test_what_is_hydras_goes_along():
     given = ["-m", "--config-dir", "my/conf", "model=a,b", "hydra/launcher=joblib", "hydra.mode=MULTIRUN", "-cn=x"]
-    assert hydras(given) == ["--config-dir", "my/conf", "hydra/launcher=joblib", "-cn=x"]
+    assert hydras(given) == ["--config-dir", "my/conf", "-cn=x", "hydra/launcher=joblib"]
+    assert commands(["go"], hydras(given), [("model=a",), ("model=b",)]) == [
+        "go -m --config-dir my/conf -cn=x hydra/launcher=joblib model=a,b"
+    ]
+    assert flags_and_settings(["a=1", "-m", "b=2"]) == (["-m"], ["a=1", "b=2"])
 
 
 def test_exit_codes_and_summary():

@@ -25,9 +25,9 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "durable", "interruption")
+STORE = ("store", "cellfile", "durable", "interruption", "shards")
 TABLES = ("table", "statistics", "comparison", "reference")
-WITHOUT_TORCH = (*STORE, *TABLES, "variants", "maps", "figures", "report")
+WITHOUT_TORCH = (*STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
 
@@ -41,6 +41,8 @@ ALLOWED = {
     **dict.fromkeys(STORE, ("types", "version", *STORE)),
     **dict.fromkeys(TABLES, ("types", *STORE, *TABLES)),
     "variants": ("types", *STORE, *TABLES),
+    "examine": ("types", "metrics", *STORE),
+    "census": ("types", "examine", *STORE),
     "maps": ("types", "metrics", *STORE, *TABLES),
     "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
     "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),
