@@ -47,6 +47,7 @@ COLUMNS: dict[str, tuple[type, str, str]] = {  # kind, unit, description; also t
     "attribution": (str, "", "attribution method, as in conf/attribution"),
     "detector": (str, "", "channels that the detector looks at: rgb or y"),
     "seed": (int, "1", "seed of the cell"),
+    "shard": (str, "", "k/n: these are the images at positions k−1, k−1+n, …; empty for a cell in one piece"),
     "image": (str, "", "name of the image"),
     "index": (int, "1", "absolute position of the image in the test set"),
     "window_y": (int, "SR pixel", "top row of the explained window"),
@@ -84,7 +85,7 @@ TENSORS = {  # axes, unit, description
     "provenance": ("image", "1", "row of /provenance: the environment that computed this image"),
 }
 # what may differ between two runs that agree: the machine, times, and settings that decide no number
-VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress")
+VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
 DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
@@ -260,14 +261,12 @@ def _describe(dataset: h5py.Dataset, axes: str, unit: str, description: str) -> 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """A finished file, for reading. Raises UserError naming it when it is missing, foreign, newer or damaged."""
+    """A finished file, for reading. Raises UserError when it is missing, foreign, damaged or of another version."""
     try:
         with h5py.File(path, "r", locking=False) as file:  # finished files never change
             if file.attrs.get("format") != FORMAT:
                 raise UserError(f"{path} is not a lamscope result.")
-            if (schema := int(file.attrs["schema"])) > SCHEMA_VERSION:
-                newer = f"schema {schema}, this version reads up to {SCHEMA_VERSION}"
-                raise UserError(f"{path} was written by a newer lamscope ({newer}); update lamscope.")
+            require_schema(path, file.attrs["schema"])
             yield file
     except FileNotFoundError:
         raise UserError(f"There is no result {path}.") from None
@@ -275,6 +274,18 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"Cannot read {path}: {os.strerror(error.errno or 0)}.") from None
     except DAMAGE as damage:
         raise UserError(f"{path} is damaged or not a lamscope result: {first_line(damage)}.") from damage
+
+
+def require_schema(path: Path, schema: Any) -> None:
+    """Raises UserError, which says what to do, for a file of another version of lamscope."""
+    if (found := int(schema)) > SCHEMA_VERSION:
+        newer = f"schema {found}, this version reads up to {SCHEMA_VERSION}"
+        raise UserError(f"{path} was written by a newer lamscope ({newer}); update lamscope.")
+    if found < SCHEMA_VERSION:
+        older = f"schema {found}, this version reads {SCHEMA_VERSION}"
+        raise UserError(
+            f"{path} was written by an older lamscope ({older}); run its command again, or read it with that version."
+        )
 
 
 def first_line(error: BaseException) -> str:

@@ -1,21 +1,26 @@
 """The command line: verbs, one line for a user's mistake, and an exit code.
 
-Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend, 130 interrupted.
+Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend or a check that found one, 130,
+143 and 129 stopped by Ctrl-C, SIGTERM and a closed terminal. Of a sweep with failures: 1 if one was unexpected, else 2.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .arguments import flags_and_settings, own_settings
+from .interruption import Stopped, orderly
+from .jobs import Failure, Jobs
 from .types import UserError
 
 HELP = """\
@@ -29,6 +34,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
+  lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
@@ -41,26 +47,13 @@ Examples
 """
 
 
-@dataclass
-class Job:
-    """What the jobs of one command left behind."""
-
-    config: Any = None
-    results: list[Any] = field(default_factory=list)
-    mistakes: int = 0
-    failures: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.failures else 2 if self.mistakes else 0
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
     try:
-        return _dispatch(arguments)
+        with orderly():
+            return _dispatch(arguments)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -70,9 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted; the same command continues where it stopped.")
-        return 130
+    except KeyboardInterrupt as stop:
+        word, code = (stop.word, stop.exit_code) if isinstance(stop, Stopped) else ("interrupted", 130)
+        complain(f"{word}; what was finished is kept, and the same command continues where it stopped.")
+        return code
 
 
 def complain(message: str) -> None:
@@ -104,10 +98,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """lamscope run: one cell, or a sweep with -m; then the table and the figures."""
-    job = _hydra(arguments, lambda config: _task(config, "measure")(config))
-    if job.results:
-        _task(job.config, "conclude")(job.config, job.results)
-    return job.exit_code
+    jobs = _hydra(arguments, lambda config: _task(config, "measure")(config))
+    with _told(jobs, ["run"], arguments):
+        if jobs.results:
+            _task(jobs.config, "conclude")(jobs.config, jobs.results)
+    return jobs.exit_code
 
 
 def _task(config: Any, step: str) -> Callable[..., Any]:
@@ -123,7 +118,9 @@ def train(arguments: list[str]) -> int:
 
         return train_one(config)
 
-    return _hydra(arguments, job).exit_code
+    jobs = _hydra(arguments, job)
+    with _told(jobs, ["train"], arguments):
+        return jobs.exit_code
 
 
 def report(arguments: list[str]) -> int:
@@ -154,13 +151,14 @@ def compare(arguments: list[str]) -> int:
     """
     from . import compare as task
 
-    own, others = _own_settings(arguments, {"reference"})
+    own, others = own_settings(arguments, {"reference"})
     if others[:1] == ["store"]:
         return task.make_reference(others[1:], own.get("reference"))
     reference = task.reference_of(own.get("reference"))
-    job = _hydra(others, lambda config: task.measure(config, reference))
-    task.conclude(job.config, job.results, reference)
-    return job.exit_code
+    jobs = _hydra(others, lambda config: task.measure(config, reference))
+    with _told(jobs, ["compare", *(f"{key}={value}" for key, value in own.items())], others):
+        task.conclude(jobs.config, jobs.results, reference)
+    return jobs.exit_code
 
 
 def view(arguments: list[str]) -> int:
@@ -180,20 +178,6 @@ def view(arguments: list[str]) -> int:
     return 0
 
 
-def weights(arguments: list[str]) -> int:
-    """lamscope weights [list|fetch|verify] …: which weights are here, where they come from, and getting them."""
-    from .cache import main as weights_main
-
-    return weights_main(arguments)
-
-
-def data(arguments: list[str]) -> int:
-    """lamscope data [list|verify|select|rebuild] …: test sets on this machine; `lamscope data help` says more."""
-    from .datasets import main as data_main
-
-    return data_main(arguments)
-
-
 def zoo(arguments: list[str]) -> int:
     """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…=…]: the collection's table.
 
@@ -204,7 +188,7 @@ def zoo(arguments: list[str]) -> int:
     """
     from .config import compose
 
-    own, others = _own_settings(arguments, {"format", "model", "measure", "redo"})
+    own, others = own_settings(arguments, {"format", "model", "measure", "redo"})
     if own.get("measure", "false") not in ("true", "false"):
         raise UserError(f"measure is true or false, not '{own['measure']}'.")
     if own.get("format", "csv") not in ("csv", "md", "json"):
@@ -218,23 +202,6 @@ def zoo(arguments: list[str]) -> int:
     return 0
 
 
-def _own_settings(arguments: list[str], known: set[str]) -> tuple[dict[str, str], list[str]]:
-    """A verb's own settings (`format=md`, `--format md`, `--format=md`, a bare `--measure` is true), and the others."""
-    own: dict[str, str] = {}
-    others: list[str] = []
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        if name not in known:
-            others.append(word)
-        elif equals or not word.startswith("--"):
-            own[name] = value
-        else:
-            own[name] = rest.pop(0) if rest and "=" not in rest[0] and not rest[0].startswith("--") else "true"
-    return own, others
-
-
 def list_options(arguments: list[str]) -> int:
     """lamscope options GROUP"""
     from .config import options
@@ -245,56 +212,86 @@ def list_options(arguments: list[str]) -> int:
     return 0
 
 
+def _of(module: str, use: str) -> Callable[[list[str]], int]:
+    """A verb that a module of its own does; use: what --help prints."""
+
+    def verb(arguments: list[str]) -> int:
+        return importlib.import_module(f".{module}", __package__).main(arguments)
+
+    verb.__doc__ = use
+    return verb
+
+
+DOCTOR = """\
+lamscope doctor [RUN …] [machine.weights=…] [machine.data=…] [results=…]: what is here, and what is wrong.
+
+Without RUN: environment, devices, weights, test sets, and what is stored in <results>/runs. With files or folders of
+results: those alone. Every checksum is read. Exit code 0: nothing is wrong; 2: something is, and what to do."""
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
     "compare": compare,
     "view": view,
     "train": train,
-    "weights": weights,
-    "data": data,
+    "weights": _of("cache", "lamscope weights [list|fetch|verify] …: which weights are here, and getting others."),
+    "data": _of("datasets", "lamscope data [list|verify|select|rebuild] …: test sets; `lamscope data help` says more."),
     "zoo": zoo,
+    "doctor": _of("doctor", DOCTOR),
     "options": list_options,
 }
 
 
-def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Job:
+@contextmanager
+def _told(jobs: Jobs, verb: list[str], arguments: list[str]) -> Iterator[None]:
+    """Whatever becomes of the conclusion, the last lines say which jobs failed, why, and how to run just those."""
+    try:
+        yield
+    finally:
+        for line in jobs.summary(verb, arguments):
+            print(line, file=sys.stderr, flush=True)
+
+
+def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Jobs:
     """Compose each job's configuration and do its work. A job that fails is reported and counted; the others go on."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from .config import explain, register_schema, to_config
 
-    job = Job()
+    jobs = Jobs()
+
+    def failed(reason: str, mistake: bool) -> None:
+        jobs.failures.append(Failure(tuple(HydraConfig.get().overrides.task), " ".join(reason.split()), mistake))
+        complain(reason if mistake else f"this job failed: {reason}")
 
     def one(node: Any) -> None:
         try:
             config = to_config(node)
-            job.config = config
+            jobs.config = config
             result = work(config)
         except UserError as error:
-            job.mistakes += 1
-            complain(str(error))
+            failed(str(error), True)
         except OmegaConfBaseException as error:
-            job.mistakes += 1
-            complain(explain(error))
+            failed(explain(error), True)
         except Exception as error:
-            job.failures += 1
             traceback.print_exc()
-            complain(f"this job failed: {type(error).__name__}: {error}")
+            failed(f"{type(error).__name__}: {error}", False)
         else:
-            job.results.append(result)
+            jobs.results.append(result)
+        gc.collect()  # the next network finds the memory of this one free, even after running out of it
 
     register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
     sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
-    sys.argv = ["lamscope", *arguments]
+    flags, settings = flags_and_settings(arguments)
+    sys.argv = ["lamscope", *flags, *settings]  # Hydra wants them in this order
     try:
         hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
     finally:
         sys.argv = before
-    return job
+    return jobs

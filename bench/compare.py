@@ -14,6 +14,7 @@ from .reference import Reference, protocol, read, require_protocol, require_same
 from .report.newcomer import markdown, print_place
 from .report.tables import write_text
 from .report.terminal import terminal
+from .shards import beside
 from .table import ranking, read_records
 from .types import UserError
 
@@ -61,8 +62,8 @@ def measure(config: Config, reference: Reference) -> tuple[Path, str]:
 
 def conclude(config: Config, runs: list[tuple[Path, str]], reference: Reference) -> None:
     """Each newcomer's place: printed, and as tables and a figure in <results>/compare/<model>."""
-    for file, name in runs:
-        records = together(reference, read_records(file))
+    for name, file in {name: file for file, name in runs}.items():  # of the shards of a network one names all
+        records = together(reference, read_records(beside([file])))
         table, differences = ranking(records), against(records, name)
         title = f"{name} among {len(reference.models)} networks of {reference.file.name}"
         folder = Path(config.results) / "compare" / name

@@ -99,6 +99,7 @@ class Config:
     results: str = "results"
     on_existing: str = "skip"
     chunk: Any = "auto"
+    shard: str | None = None
 
 
 def options(group: str) -> list[str]:

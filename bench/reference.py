@@ -16,7 +16,7 @@ import pandas as pd
 from .cellfile import COLUMNS
 from .durable import replacing
 from .store import read_provenance
-from .table import ONE_OF, PLACE, common, read_records
+from .table import ONE_OF, PLACE, common, missing_shards, read_records
 from .types import UserError
 
 SHIPPED = "shipped_lam.csv"
@@ -63,8 +63,9 @@ def protocol(attribution: dict[str, Any], dataset: dict[str, Any], precision: st
 
 def store(runs: list[Path], file: Path) -> Reference:
     """Write the records of finished cells as a reference. Raises UserError where they are not of one protocol."""
-    shared, notes = common(read_records(runs))
-    if notes:
+    records = read_records(runs)
+    shared, notes = common(records)
+    if notes := [*notes, *missing_shards([frame for _, frame in records.groupby("file")])]:
         raise UserError(f"A reference needs whole runs: {notes[0]}")
     shared = shared.sort_values(["model", *PLACE], kind="stable")
     identities = {path: read_provenance(path)["identity"] for path in sorted(shared["file"].unique())}

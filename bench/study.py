@@ -7,6 +7,7 @@ from pathlib import Path
 from .config import Config
 from .report import report
 from .runner import run_cell
+from .shards import beside
 
 
 def measure(config: Config) -> Path:
@@ -16,4 +17,4 @@ def measure(config: Config) -> Path:
 
 def conclude(config: Config, files: list[Path]) -> None:
     """Ranking in the terminal, tables and figures of the cells of this command, in <results>/report."""
-    report(files, Path(config.results) / "report", config.figures)
+    report(beside(files), Path(config.results) / "report", config.figures)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .cellfile import COLUMNS
+from .shards import missing
 from .statistics import RESAMPLES, bootstrap_mean, rank_test
 from .store import cells, read_columns
 from .types import UserError
@@ -33,7 +36,8 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
 
     source: a folder (with everything below it), one .h5 file, or several of either. A failed cell is one row with
     status "failed" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
-    in columns of text. Raises UserError for a missing source and for a file that is damaged or not ours.
+    in columns of text. Shards of a cell are read as one, with a
+    warning where some are missing. Raises UserError for a missing source and for a file that is damaged or not ours.
     """
     frames = []
     for path in _paths(source):
@@ -41,6 +45,8 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
         frame = pd.DataFrame(columns).assign(file=str(path))
         if len(frame):
             frames.append(frame)
+    for note in missing_shards(frames):
+        warnings.warn(note, stacklevel=2)
     records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     for name, (kind, _, _) in COLUMNS.items():  # a failed cell has few of them
         if kind is str:
@@ -48,6 +54,21 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
         elif name not in records:
             records[name] = np.nan
     return records[[*COLUMNS, *(name for name in records if name not in COLUMNS)]]
+
+
+def missing_shards(frames: Iterable[pd.DataFrame]) -> list[str]:
+    """A sentence for each cell that is stored in shards of which some are not there. frames: one a file."""
+    here: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for frame in frames:
+        if "shard" in frame:
+            here[frame["model"].iloc[0], frame["digest"].iloc[0]] |= set(
+                frame.loc[frame["status"] != "failed", "shard"]
+            )
+    return [
+        f"{model}-{digest} is not whole: shards {named} are missing, -m shard={named} computes them."
+        for (model, digest), shards in sorted(here.items())
+        if (named := ",".join(missing(shards)))
+    ]
 
 
 def _paths(source: Source) -> list[Path]:

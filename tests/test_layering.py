@@ -25,10 +25,10 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "rows", "durable")
+STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards")
 FOREIGN = ("zips", "hdf5", "printable")  # how files that nobody vouched for are read
 TABLES = ("table", "statistics", "comparison", "reference")
-WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "maps", "figures", "report")
+WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
 
@@ -44,6 +44,8 @@ ALLOWED = {
     **dict.fromkeys(STORE, ("types", "version", *FOREIGN, *STORE)),
     **dict.fromkeys(TABLES, ("types", *STORE, *TABLES)),
     "variants": ("types", *STORE, *TABLES),
+    "examine": ("types", "metrics", *FOREIGN, *STORE),
+    "census": ("types", "examine", *STORE),
     "maps": ("types", "metrics", *STORE, *TABLES),
     "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
     "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),
