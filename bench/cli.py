@@ -9,10 +9,10 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,19 @@ class Job:
     results: list[Any] = field(default_factory=list)
     mistakes: int = 0
     failures: int = 0
+
+    def take(self, settings: Sequence[str], config: Any, outcome: Any) -> None:
+        """Keep what came of a job, or report it."""
+        self.config = config or self.config
+        if outcome.ok:
+            self.results.append(outcome.result)
+        elif outcome.mistake is not None:
+            self.mistakes += 1
+            complain(outcome.mistake)
+        else:
+            self.failures += 1
+            print(outcome.trace, end="", file=sys.stderr)
+            complain(f"this job failed: {outcome.failure}")
 
     @property
     def exit_code(self) -> int:
@@ -104,10 +117,14 @@ def _dispatch(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """lamscope run: one cell, or a sweep with -m; then the table and the figures."""
-    job = _hydra(arguments, lambda config: _task(config, "measure")(config))
+    job = _hydra(arguments, _measure)
     if job.results:
         _task(job.config, "conclude")(job.config, job.results)
     return job.exit_code
+
+
+def _measure(config: Any) -> Any:
+    return _task(config, "measure")(config)
 
 
 def _task(config: Any, step: str) -> Callable[..., Any]:
@@ -117,13 +134,13 @@ def _task(config: Any, step: str) -> Callable[..., Any]:
 
 def train(arguments: list[str]) -> int:
     """lamscope train: one network through BasicSR's pipeline, resumed where it stopped."""
+    return _hydra(arguments, _train).exit_code
 
-    def job(config: Any) -> Any:
-        from .training import train as train_one
 
-        return train_one(config)
+def _train(config: Any) -> Any:
+    from .training import train as train_one
 
-    return _hydra(arguments, job).exit_code
+    return train_one(config)
 
 
 def report(arguments: list[str]) -> int:
@@ -158,7 +175,7 @@ def compare(arguments: list[str]) -> int:
     if others[:1] == ["store"]:
         return task.make_reference(others[1:], own.get("reference"))
     reference = task.reference_of(own.get("reference"))
-    job = _hydra(others, lambda config: task.measure(config, reference))
+    job = _hydra(others, partial(task.measure, reference=reference))
     task.conclude(job.config, job.results, reference)
     return job.exit_code
 
@@ -258,35 +275,32 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
-def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Job:
-    """Compose each job's configuration and do its work. A job that fails is reported and counted; the others go on."""
+def _hydra(arguments: list[str], task: Callable[[Any], Any]) -> Job:
+    """Compose each job's configuration and do its task. A job that fails is reported and counted; the others go on."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from .config import explain, register_schema, to_config
+    from .launch import plugin
+    from .launch.work import attempt
 
     job = Job()
 
     def one(node: Any) -> None:
-        try:
-            config = to_config(node)
-            job.config = config
-            result = work(config)
-        except UserError as error:
-            job.mistakes += 1
-            complain(str(error))
-        except OmegaConfBaseException as error:
-            job.mistakes += 1
-            complain(explain(error))
-        except Exception as error:
-            job.failures += 1
-            traceback.print_exc()
-            complain(f"this job failed: {type(error).__name__}: {error}")
-        else:
-            job.results.append(result)
+        configs: list[Any] = []
+
+        def work() -> Any:
+            plugin.require_sweep()
+            configs.append(to_config(node))
+            return task(configs[0])
+
+        outcome = attempt(work)
+        job.take(HydraConfig.get().overrides.task, configs[0] if configs else None, outcome)
 
     register_schema()
+    plugin.register(task, job.take)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
     sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
