@@ -201,10 +201,19 @@ def instantiate(node: dict[str, Any], **arguments: Any) -> Any:
         raise
 
 
+def mistake_of(error: Exception) -> str | None:
+    """The one sentence of a mistake that the user can mend; None for any other error."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return str(error)
+    return explain(error) if isinstance(error, OmegaConfBaseException) else None
+
+
 def explain(error: Exception) -> str:
     """Hydra's and OmegaConf's messages as one line, with the nearest existing name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    unknown = re.search(r"Could not find '([\w-]+)/([^']+)'", str(error))
+    unknown = re.search(r"Could not find '([\w/-]+)/([^'/]+)'", str(error))
     if unknown:
         group, name = unknown.groups()
         return f"Unknown {group} '{name}'.{suggest(name, options(group))} See conf/{group}/."
