@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	  echo "Python 3.11 or 3.12 with its venv module is needed; name yours with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) setuptools wheel torch torchvision
-	$(INSTALL) --no-build-isolation -e '.[basicsr,view,test]'
+	$(INSTALL) --no-build-isolation -e '.[basicsr,lpips,view,test]'
 	@touch $@
 
 quickstart: $(READY)  ## attribution maps, a ranking and figures of the shipped networks on the shipped images

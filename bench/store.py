@@ -36,6 +36,7 @@ from .cellfile import (
     to_json,
 )
 from .durable import locked, replacing, reporting, temporary_of
+from .scores import SCORES, score_file
 from .types import UserError
 
 _log = logging.getLogger(__name__)
@@ -198,12 +199,13 @@ def exists(path: str | Path) -> bool:
 
 
 def remove(path: str | Path) -> None:
-    """Forget a cell: its file, its parts, its failure. Raises UserError when a job is writing it."""
+    """Forget a cell: its file, its parts, its failure, its added scores. Raises UserError when a job is writing it."""
     path = Path(path)
     if not path.parent.is_dir():
         return
     with reporting(path), locked(path, _lock(path)):
-        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path))):
+        added = [score_file(path, name) for name in SCORES]
+        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path)), *added):
             file.unlink(missing_ok=True)
         if _parts(path).exists():
             shutil.rmtree(_parts(path))

@@ -25,7 +25,7 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "durable")
+STORE = ("store", "cellfile", "durable", "scores")
 TABLES = ("table", "statistics", "comparison", "reference")
 WITHOUT_TORCH = (*STORE, *TABLES, "variants", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.cli"}
