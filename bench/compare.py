@@ -19,8 +19,10 @@ from .types import UserError
 
 
 def reference_of(named: str | None) -> Reference:
-    """The stored results to compare with: a file, or what ships."""
-    return read(Path(named) if named else shipped())
+    """The stored results to compare with: a file, one of those that ship by its name, or the first of those."""
+    if named and (Path(named).suffix or Path(named).exists()):
+        return read(Path(named).expanduser())
+    return read(shipped(named or "shipped"))
 
 
 def make_reference(runs: list[str], file: str | None) -> int:
