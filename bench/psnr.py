@@ -154,5 +154,5 @@ def _bicubic(measured: pd.DataFrame) -> pd.DataFrame:
         row |= {s: first[f"bicubic_{s}"] for s in (*SCORES, *ADDED) if f"bicubic_{s}" in first}
         facts = known.get(str(name))
         published = facts.bicubic.get(f"x{scale}") if facts else None
-        rows.append(row | _beside(row, published, None))
+        rows.append(row | _beside(row, published, facts.bicubic_note if facts else None))
     return pd.DataFrame(rows).reindex(columns=measured.columns)
