@@ -62,12 +62,12 @@ def measure(config: Config, reference: Reference) -> tuple[Path, str]:
 
 
 def conclude(config: Config, runs: list[tuple[Path, str]], reference: Reference) -> None:
-    """Each newcomer's place: printed, and as tables and a figure in <results>/compare/<model>."""
+    """Each newcomer's place: printed, and as tables and a figure in <results>/compare/<model>/<reference>."""
     for file, name in runs:
         records = together(reference, read_records(file))
         table, differences = ranking(records), against(records, name)
         title = f"{name} among {len(reference.models)} networks of {reference.file.name}"
-        folder = Path(config.results) / "compare" / name
+        folder = Path(config.results) / "compare" / name / reference.file.stem
         print_place(table, differences, name, title)
         write_text(folder / "ranking.csv", table.to_csv(index=False))
         write_text(folder / "differences.csv", differences.to_csv(index=False))

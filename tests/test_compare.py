@@ -75,7 +75,7 @@ def test_a_new_network_lands_among_stored_ones(place, lamscope):
     di = fresh.groupby("model")["di"].mean()
     rank = int(di.rank(ascending=False)["mine"])
     assert f"mine: rank {rank} of 3 by DI ({di['mine']:.2f} %)" in out and "sign-flip" in out
-    folder = place / "results" / "compare" / "mine"
+    folder = place / "results" / "compare" / "mine" / "stored"
     assert {path.name for path in folder.iterdir()} == {
         "ranking.csv", "differences.csv", "compare.md", "ranking.png", "ranking.pdf",
     }  # fmt: skip
@@ -175,6 +175,7 @@ def test_urban256_is_the_default_protocol_on_crops_that_its_manifest_rebuilds(tm
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_urban256_is_rebuilt_from_images_that_hold_its_crops(tmp_path, monkeypatch, shared):
     """Images of Urban100 that hold nothing but the crop, at its place."""
     manifest = read_manifest(reference_of("urban256").file.with_name("urban256.json"))
