@@ -24,7 +24,7 @@ from .progress import track
 from .report.paper import Column, PaperTable, write_table
 from .scores import SCORES as ADDED
 from .weights import WeightsMissing
-from .zoo import load, precision, prepare, weight_folders
+from .zoo import load, network_identity, precision, prepare, weight_folders
 
 TOLERANCE = 0.02  # dB: two decimals are published, and a mean over images rounds both
 SCORES = ("psnr_y", "psnr_y8", "psnr_rgb", "ssim_y")
@@ -60,10 +60,7 @@ def measure(config: Config) -> dict[str, Any]:
     except WeightsMissing:
         return row
     identity = {
-        "net": model.net,
-        "wrappers": model.wrappers,
-        "scale": model.scale,
-        "weights": [origin.sha256, origin.source_sha256],
+        **network_identity(model, origin),
         "images": dataset.manifest()["sha256"],
         "downsampling": config.dataset["downsampling"],
         "precision": config.machine.precision,
@@ -83,10 +80,10 @@ def measure(config: Config) -> dict[str, Any]:
         return {"n_images": len(found), **pd.DataFrame(found).mean()}
 
     file = place(Path(config.results) / "psnr" / dataset.name, model.name, identity)
-    row |= kept(file, config.on_existing, compute)
     published = model.published.get(dataset.name) if model.scale == 4 else None
     row |= {"weights": origin.sha256, "family": model.family, "channels": model.channels}
     row |= {"lite": model.checkpoint.shipped, "training_set": model.checkpoint.training_set}
+    row |= kept(file, config.on_existing, compute)
     return row | _beside(row, published, model.checkpoint.note)
 
 
