@@ -141,10 +141,10 @@ def report(arguments: list[str]) -> int:
 
 
 def compare(arguments: list[str]) -> int:
-    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=FILE]: a new network among stored ones.
+    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=NAME|FILE]: a new one among stored ones.
 
-    Runs it as the reference's networks were run (those that ship: 12 images of dataset=shipped, attribution=lam) and
-    says where it lands. `lamscope compare store RUNS… reference=FILE` makes a reference of runs of your own.
+    Runs it as the reference's networks were (12 images of dataset=shipped, attribution=lam; reference=urban256: 60 hard
+    crops, see results/README.md). `lamscope compare store RUNS… reference=FILE` makes a reference of runs of yours.
     """
     from . import compare as task
 

@@ -25,7 +25,7 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards")
+STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards", "scores")
 FOREIGN = ("zips", "hdf5", "printable")  # how files that nobody vouched for are read
 TABLES = ("table", "statistics", "comparison", "reference")
 WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
