@@ -39,3 +39,11 @@ class Curve:
         with self.file.open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerow([iteration, f"{loss:.6f}", f"{lr:.3e}", f"{psnr_y:.4f}", f"{seconds:.1f}"])
         self.losses, self.since = [], time.time()
+
+
+def read_curve(file: Path) -> list[dict[str, str]]:
+    """Its whole rows, as text by column; none where there is no file."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [row for row in csv.DictReader(stream) if row["iteration"].isdigit() and None not in row.values()]
