@@ -1,5 +1,5 @@
-"""Networks and images are both samples: correlations with bootstrap intervals over either and over both, and how much of
-a spread over runs is architecture and how much is seed."""
+"""Networks and images are both samples: correlations with bootstrap intervals over either and over both, and how much
+of a spread over runs is architecture and how much is seed."""
 
 from __future__ import annotations
 

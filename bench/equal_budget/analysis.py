@@ -126,8 +126,8 @@ def _scopes(runs: Runs) -> dict[str, dict[str, np.ndarray]]:
 
 
 def variation(runs: Runs) -> pd.DataFrame:
-    """Seeds against architectures, quantity by quantity: `nested.components`, and pairs_beyond_seeds: the share of pairs
-    of architectures further apart than 95 % of two runs of one would be (1.96 · √2 · over_seeds)."""
+    """Seeds against architectures, quantity by quantity: `nested.components`, and pairs_beyond_seeds: what share of
+    pairs of architectures is further apart than 95 % of pairs of runs of one: 1.96 · √2 · over_seeds."""
     table = runs.table.assign(ln_di=np.log(runs.table["di"]))
     size = table["n_parameters"].between(*BUDGET).to_numpy()
     rows = []

@@ -1,7 +1,7 @@
 """experiment=equal_budget_quality: how well every network and seed was trained, whatever came out.
 
 Y-PSNR by the protocol of experiment=psnr, beside bicubic on the same images. A network that ends below bicubic is
-listed with its curve; one that is not trained yet, or whose training stopped or diverged, is listed as that.
+listed with its curve; one that is not trained yet, or whose training is unfinished or diverged, is listed as that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CURVES = "curves"
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """One network and seed on one test set: its facts, its scores or why it has none, and its curve where it is here."""
+    """One network and seed on one test set: its facts, its scores or why it has none, and its curve."""
     settings, model = settings_of(config), config.model
     trained = find(model, config.seed, settings)
     run = run_folder(model, config.seed, settings)
@@ -50,7 +50,7 @@ def _progress(trained: Trained | None, curve: Path | None) -> dict[str, Any]:
     if not rows:
         return {"updates": 0, "state": "not trained yet"}
     last = rows[-1]
-    state = "stopped" if last["psnr_y"] else "diverged"
+    state = "unfinished" if last["psnr_y"] else "diverged"
     return {"updates": int(last["iteration"]), "seconds": seconds, "state": state}
 
 
@@ -71,12 +71,14 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a network and seed; seeds beyond the first only where a training was begun."""
     rows = [row for row in _rows(frame) if row["seed"] == 0 or row["updates"] or row["state"] != "not trained yet"]
     table = pd.DataFrame(rows)
-    order = [column for column in table if str(column).endswith("-_bicubic")][:1]
-    return table.sort_values([*order, "network", "seed"], ascending=[False] * len(order) + [True, True], ignore_index=True)
+    order = [column for column in table if str(column).endswith("_over_bicubic")][:1]
+    return table.sort_values(
+        [*order, "network", "seed"], ascending=[False] * len(order) + [True, True], ignore_index=True
+    )
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    sets = [name for name in frame.get("dataset", pd.Series(dtype=str)).dropna().unique()]
+    sets = list(frame.get("dataset", pd.Series(dtype=str)).dropna().unique())
     for _, part in frame.groupby(["network", "seed"], sort=True):
         first = part.iloc[0]
         row = {key: first.get(key) for key in ("network", "seed", "family", "n_parameters", "updates", "seconds")}
@@ -84,8 +86,10 @@ def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         below = []
         for name in sets:
             here = part[part["dataset"] == name]
-            score, bicubic = (float(here[key].iloc[0]) if len(here) else float("nan") for key in ("psnr_y", "bicubic_psnr_y"))
-            row |= {f"{name}_psnr_y": score, f"{name}-_bicubic": score - bicubic}
+            score, bicubic = (
+                float(here[key].iloc[0]) if len(here) else float("nan") for key in ("psnr_y", "bicubic_psnr_y")
+            )
+            row |= {f"{name}_psnr_y": score, f"{name}_over_bicubic": score - bicubic}
             below += [name] if score < bicubic else []
         curve = f"{CURVES}/{first['network']}-seed{first['seed']}.csv"
         yield row | {"state": f"below bicubic on {', '.join(below)}: see {curve}" if below else first["state"]}

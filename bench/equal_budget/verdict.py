@@ -18,6 +18,17 @@ from ..table import read_records
 from ..types import UserError
 from .analysis import QUANTITIES, Runs, correlations, gather, one_each, variation
 
+RUNS = """\
+DI and PSNR are means over images, DI's interval (95 %) a bootstrap over images; r50 and r90 are the distances from the
+window, in LR pixels, that hold half and nine tenths of the attribution."""
+CORRELATIONS = """\
+One run a network. Intervals (95 %) are bootstraps over networks, over images, and over both at once: believe the last.
+Within images: the mean over images of the correlation across networks. Families: those with three networks of
+equal size or more."""
+SPREAD = """\
+Standard deviations over runs of one architecture and over architectures; the share of variance that is architecture
+(ICC, 95 % interval from F); the share of pairs of architectures further apart than 95 % of pairs of runs of one."""
+
 
 def conclude(config: Config, results: list[dict[str, Any]]) -> list[Path]:
     """Print the numbers and write them, with the figures, to <results>/equal_budget/<test set>."""
@@ -59,18 +70,13 @@ def _markdown(runs: Runs, found: pd.DataFrame, spread: pd.DataFrame, untrained: 
         *([" ".join(runs.notes)] if runs.notes else []),
         f"Not trained yet: {', '.join(untrained)}." if untrained else "Every network is trained.",
         "## Runs, the widest first",
-        "DI and PSNR are means over images, DI's interval (95 %) a bootstrap over images; r50 and r90 are the distances "
-        "from the window, in LR pixels, that hold half and nine tenths of the attribution.",
+        RUNS,
         markdown_table(_networks(table), 4),
         "## Does a wider look go with a better score? Correlations over networks",
-        "One run a network. Intervals (95 %) are bootstraps over networks, over images, and over both at once, which is "
-        "the one to believe. Within images: the mean over images of the correlation across networks. Families: those "
-        "with three networks of equal size or more.",
+        CORRELATIONS,
         markdown_table(_correlations(found)) if len(found) else "Fewer than three networks: no correlation.",
         "## Seeds against architectures",
-        "Standard deviations over runs of one architecture and over architectures; the share of variance that is "
-        "architecture (ICC, 95 % interval from F); the share of pairs of architectures further apart than 95 % of pairs "
-        "of runs of one.",
+        SPREAD,
         markdown_table(_spread(spread)),
     ]
     return "\n\n".join(parts) + "\n"

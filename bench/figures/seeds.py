@@ -1,4 +1,4 @@
-"""DI and PSNR of networks trained alike, with every seed: is a difference between networks larger than that of seeds?"""
+"""DI and PSNR of networks trained alike, every seed: do networks differ by more than seeds do?"""
 
 from __future__ import annotations
 

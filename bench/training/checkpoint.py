@@ -22,9 +22,18 @@ NOT_OF_THE_WEIGHTS = ("images", "patches", "manifest", "start", "minutes")
 
 
 def newest(run: Path) -> int:
-    """The last update that the run has a whole checkpoint of; 0 for none."""
-    states = [int(p.stem) for p in (run / "training_states").glob("*.state") if p.stem.isdigit()]
-    return max((n for n in states if (run / "models" / f"net_g_{n}.pth").is_file()), default=0)
+    """The last update that the run can be continued from, or its last of all, which needs no state; 0 for none."""
+    models = {int(p.stem.removeprefix("net_g_")) for p in (run / "models").glob("net_g_*.pth") if p.stem[6:].isdigit()}
+    states = {int(p.stem) for p in (run / "training_states").glob("*.state") if p.stem.isdigit()}
+    return max((n for n in models if n in states or n == last_update(run)), default=0)
+
+
+def last_update(run: Path) -> int | None:
+    """The update that ends the run, by its settings; None where it has none that can be read."""
+    try:
+        return int(json.loads((run / "settings.json").read_text(encoding="utf-8"))["recipe"]["updates"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def export(run: Path, out: Path, half: bool = False) -> Path:

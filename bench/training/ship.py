@@ -1,4 +1,4 @@
-"""`lamscope weights ship RUN…`: finished trainings become weights that come with the package, and say so in its YAML."""
+"""`lamscope weights ship RUN…`: finished trainings become weights that come with the package, in its YAML too."""
 
 from __future__ import annotations
 
@@ -66,9 +66,14 @@ def _checked(run: Path) -> str:
     return name
 
 
+def conf_file(name: str) -> Path:
+    """The file that says what a network is."""
+    return Path(str(resources.files("lamscope.conf"))) / "model" / f"{name}.yaml"
+
+
 def _write_yaml(name: str, weights: Path) -> None:
     """The checkpoint's part of conf/model/<name>.yaml, in place of the one it had."""
-    file = Path(str(resources.files("lamscope.conf"))) / "model" / f"{name}.yaml"
+    file = conf_file(name)
     said, known = weight_files.metadata(weights), read_model(name).checkpoint
     if known.file is not None and not known.shipped:
         raise UserError(f"conf/model/{name}.yaml names its authors' weights; a network of another name can ship ours.")
@@ -96,7 +101,11 @@ def credits(files: list[Path]) -> str:
         said = weight_files.metadata(file)
         key = (said.get("dataset", "unknown"), said.get("dataset_sha256", ""), said.get("sources", "[]"))
         sets.setdefault(key, []).append(file.name)
-    lines = ["# Credits", "", "The weights here are ours (MIT). The photographs that they were trained on are not here;"]
+    lines = [
+        "# Credits",
+        "",
+        "The weights here are ours (MIT). The photographs that they were trained on are not here;",
+    ]
     lines += ["they are by the contributors of these collections, on these terms.", ""]
     for (dataset, sha256, sources), names in sets.items():
         lines += [f"## {dataset}", "", f"sha256 of its pixels: `{sha256}`. Trained on it: {', '.join(names)}.", ""]
