@@ -286,7 +286,9 @@ def test_two_processes_together_train_as_one(photos: Path, tmp_path: Path):
     for first, second in zip(rows(one)[1:], rows(two)[1:], strict=True):
         assert float(first[1]) == pytest.approx(float(second[1]), abs=1e-4)
         assert float(first[3]) == pytest.approx(float(second[3]), abs=1e-2)
-    odd = subprocess.run([*command, "train.batch=3", "train.name=odd"], env=environment, capture_output=True, text=True, timeout=400)
+    odd = subprocess.run(
+        [*command, "train.batch=3", "train.name=odd"], env=environment, capture_output=True, text=True, timeout=400
+    )
     assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr
 
 
