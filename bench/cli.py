@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .printable import printable
 from .types import UserError
 
 HELP = """\
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"lamscope: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"lamscope: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from .config import Config, instantiate
 from .explain import lr_tensor
 from .figures import path as figure
 from .figures import style
+from .printable import as_file_name
 from .progress import track
 from .report.benchmark import publish
 from .zoo import condition_of, conditioned, load, prepare, weight_folders
@@ -86,7 +87,7 @@ def conclude(config: Config, results: list[list[Followed]]) -> None:
     publish(summary(steps), "What happens along a path", folder / "tables" / "path", command)
     for one in followed:
         drawn = figure.draw(one.steps, one.images)
-        style.save(style.page(drawn), folder / "figures" / "path" / f"{one.model}-{one.image}")
+        style.save(style.page(drawn), folder / "figures" / "path" / as_file_name(f"{one.model}-{one.image}"))
 
 
 def summary(steps: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,19 @@ ALLOWED = {
     "variants": ("types", *STORE, *TABLES),
     "maps": ("types", "metrics", *STORE, *TABLES),
     "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
-    "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),
+    "report": (
+        "types",
+        "version",
+        "config",
+        "printable",
+        "metrics",
+        *STORE,
+        *TABLES,
+        "variants",
+        "maps",
+        "figures",
+        "report",
+    ),
 }
 
 
