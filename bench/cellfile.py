@@ -18,6 +18,7 @@ import io
 import json
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ TENSORS = {  # axes, unit, description
 VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
-DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGE = (*hdf5.DAMAGE, EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):

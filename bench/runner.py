@@ -15,6 +15,7 @@ from .config import Config, instantiate
 from .environment import describe
 from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
+from .printable import as_file_name
 from .progress import track
 from .types import UserError
 from .zoo import Origin, condition_of, load, network_identity, precision, prepare, weight_folders
@@ -81,8 +82,8 @@ def _write(writer: store.CellWriter, explained: Explained) -> None:
 
 def cell_path(config: Config, dataset: str, digest: str) -> Path:
     """<results>/runs/<dataset>/<attribution>/<model>-<digest>.h5: the same for the same computation, everywhere."""
-    folder = Path(config.results) / "runs" / dataset / config.attribution["name"]
-    return folder / f"{config.model.name}-{digest[:10]}.h5"
+    folder = Path(config.results, "runs", *map(as_file_name, (dataset, config.attribution["name"])))
+    return folder / f"{as_file_name(config.model.name)}-{digest[:10]}.h5"
 
 
 def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str, Any]:

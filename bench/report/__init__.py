@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..config import instantiate, options, suggest
+from ..printable import as_file_name
 from ..table import comparable, ranking, read_records
 from ..types import UserError
 from ..variants import name_variants
@@ -123,12 +124,12 @@ def _title(part: pd.DataFrame, table: pd.DataFrame) -> str:
 
 def _folders(parts: list[pd.DataFrame]) -> list[Path]:
     """<dataset>/<attribution>, and below it what else tells two parts apart."""
-    plain = [Path(str(p["dataset"].iloc[0])) / str(p["attribution"].iloc[0]) for p in parts]
+    plain = [Path(*(as_file_name(str(p[key].iloc[0])) for key in ("dataset", "attribution"))) for p in parts]
     full = []
     for path, part in zip(plain, parts, strict=True):
         first = part.iloc[0]
         size = f"{int(first['lr_w'])}x{int(first['lr_h'])}-w{int(first['window_size'])}"
-        mixed = f"{first['detector']}-{first['channels']}-x{int(first['scale'])}-{size}"
+        mixed = as_file_name(f"{first['detector']}-{first['channels']}-x{int(first['scale'])}-{size}")
         full.append(path / mixed if plain.count(path) > 1 else path)
     return full
 
