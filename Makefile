@@ -6,6 +6,7 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 RUNS ?= results/runs
 OUT ?= results/report
+EXTRAS ?= basicsr,view,test
 # the first that really runs (a version manager leaves dead commands), is supported, and can make environments
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 \
@@ -32,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	  echo "Python 3.11 or 3.12 with its venv module is needed; name yours with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) setuptools wheel torch torchvision
-	$(INSTALL) --no-build-isolation -e '.[basicsr,view,test]'
+	$(INSTALL) --no-build-isolation -e '.[$(EXTRAS)]'
 	@touch $@
 
 quickstart: $(READY)  ## attribution maps, a ranking and figures of the shipped networks on the shipped images

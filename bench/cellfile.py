@@ -28,8 +28,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import hdf5
 from .durable import Sink
 from .types import UserError
+from .zips import require_stored
 
 FORMAT = "lamscope cell"
 SCHEMA_VERSION = 1
@@ -86,8 +88,7 @@ TENSORS = {  # axes, unit, description
 VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
-DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
-DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):
@@ -132,6 +133,7 @@ def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str,
         source = io.BytesIO(file.read()) if whole else file
         try:
             with np.load(source, allow_pickle=False) as archive:
+                require_stored(archive.zip)
                 meta = json.loads(archive["meta"].tobytes())
                 if meta["schema"] != SCHEMA_VERSION or path.name != f"{meta['index']:05d}.npz":
                     raise ValueError("not a part of this version, or of another image")
@@ -289,16 +291,6 @@ def require_schema(path: Path, schema: Any) -> None:
 def first_line(error: BaseException) -> str:
     """What an exception says, on one line without a full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\". ")
-
-
-def member(group: h5py.Group, name: str) -> Any:
-    """A dataset or group of a file. Links and storage that lead out of the file are refused with ValueError."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is missing or a link")
-    found = group[name]
-    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise ValueError(f"{name} is stored elsewhere")
-    return found
 
 
 def text_of(values: np.ndarray) -> np.ndarray:

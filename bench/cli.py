@@ -6,21 +6,19 @@ Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user ca
 
 from __future__ import annotations
 
-import gc
 import importlib
 import inspect
 import os
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .arguments import flags_and_settings, own_settings
+from .arguments import own_settings
 from .interruption import Stopped, orderly
-from .jobs import Failure, Jobs
+from .sweep import complain, sweep, told
 from .types import UserError
 
 HELP = """\
@@ -70,11 +68,6 @@ def main(argv: list[str] | None = None) -> int:
         return code
 
 
-def complain(message: str) -> None:
-    """One line on standard error."""
-    print(f"lamscope: {' '.join(message.split())}", file=sys.stderr, flush=True)
-
-
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -100,11 +93,15 @@ def _dispatch(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """lamscope run: one cell, or a sweep with -m; then the table and the figures."""
-    jobs = _hydra(arguments, lambda config: _task(config, "measure")(config))
-    with _told(jobs, ["run"], arguments):
+    jobs = sweep(arguments, _measure)
+    with told(jobs, ["run"], arguments):
         if jobs.results:
             _task(jobs.config, "conclude")(jobs.config, jobs.results)
     return jobs.exit_code
+
+
+def _measure(config: Any) -> Any:
+    return _task(config, "measure")(config)
 
 
 def _task(config: Any, step: str) -> Callable[..., Any]:
@@ -114,15 +111,15 @@ def _task(config: Any, step: str) -> Callable[..., Any]:
 
 def train(arguments: list[str]) -> int:
     """lamscope train: one network through BasicSR's pipeline, resumed where it stopped."""
-
-    def job(config: Any) -> Any:
-        from .training import train as train_one
-
-        return train_one(config)
-
-    jobs = _hydra(arguments, job)
-    with _told(jobs, ["train"], arguments):
+    jobs = sweep(arguments, _train)
+    with told(jobs, ["train"], arguments):
         return jobs.exit_code
+
+
+def _train(config: Any) -> Any:
+    from .training import train as train_one
+
+    return train_one(config)
 
 
 def report(arguments: list[str]) -> int:
@@ -157,8 +154,8 @@ def compare(arguments: list[str]) -> int:
     if others[:1] == ["store"]:
         return task.make_reference(others[1:], own.get("reference"))
     reference = task.reference_of(own.get("reference"))
-    jobs = _hydra(others, lambda config: task.measure(config, reference))
-    with _told(jobs, ["compare", *(f"{key}={value}" for key, value in own.items())], others):
+    jobs = sweep(others, partial(task.measure, reference=reference))
+    with told(jobs, ["compare", *(f"{key}={value}" for key, value in own.items())], others):
         task.conclude(jobs.config, jobs.results, reference)
     return jobs.exit_code
 
@@ -240,59 +237,3 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "rerun": _of("rerun"),
     "options": list_options,
 }
-
-
-@contextmanager
-def _told(jobs: Jobs, verb: list[str], arguments: list[str]) -> Iterator[None]:
-    """Whatever becomes of the conclusion, the last lines say which jobs failed, why, and how to run just those."""
-    try:
-        yield
-    finally:
-        for line in jobs.summary(verb, arguments):
-            print(line, file=sys.stderr, flush=True)
-
-
-def _hydra(arguments: list[str], work: Callable[[Any], Any]) -> Jobs:
-    """Compose each job's configuration and do its work. A job that fails is reported and counted; the others go on."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from .config import explain, register_schema, to_config
-
-    jobs = Jobs()
-
-    def failed(reason: str, mistake: bool) -> None:
-        jobs.failures.append(Failure(tuple(HydraConfig.get().overrides.task), " ".join(reason.split()), mistake))
-        complain(reason if mistake else f"this job failed: {reason}")
-
-    def one(node: Any) -> None:
-        try:
-            config = to_config(node)
-            jobs.config = config
-            result = work(config)
-        except UserError as error:
-            failed(str(error), True)
-        except OmegaConfBaseException as error:
-            failed(explain(error), True)
-        except Exception as error:
-            traceback.print_exc()
-            failed(f"{type(error).__name__}: {error}", False)
-        else:
-            jobs.results.append(result)
-        gc.collect()  # the next network finds the memory of this one free, even after running out of it
-
-    register_schema()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
-    sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
-    before = sys.argv
-    flags, settings = flags_and_settings(arguments)
-    sys.argv = ["lamscope", *flags, *settings]  # Hydra wants them in this order
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
-    finally:
-        sys.argv = before
-    return jobs

@@ -176,7 +176,7 @@ def to_config(node: Any) -> Config:
 def restore(stored: dict[str, Any], overrides: list[str]) -> Config:
     """The configuration that a result carries, with dotted overrides (`machine.device=cpu`).
 
-    It must have been checked (`trusted.require_trusted`). Raises UserError for one of another version of the schema.
+    It must have been checked (`trusted.require_known`). Raises UserError for one of another version of the schema.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -218,10 +218,19 @@ def instantiate(node: dict[str, Any], **arguments: Any) -> Any:
         raise
 
 
+def mistake_of(error: Exception) -> str | None:
+    """The one sentence of a mistake that the user can mend; None for any other error."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return str(error)
+    return explain(error) if isinstance(error, OmegaConfBaseException) else None
+
+
 def explain(error: Exception) -> str:
     """Hydra's and OmegaConf's messages as one line, with the nearest existing name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    unknown = re.search(r"Could not find '([\w-]+)/([^']+)'", str(error))
+    unknown = re.search(r"Could not find '([\w/-]+)/([^'/]+)'", str(error))
     if unknown:
         group, name = unknown.groups()
         return f"Unknown {group} '{name}'.{suggest(name, options(group))} See conf/{group}/."

@@ -28,6 +28,20 @@ class Jobs:
     results: list[Any] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
+    def take(self, settings: Iterable[str], config: Any, outcome: Any) -> Failure | None:
+        """Keep what came of a job: an `Outcome` of `launch`. settings: its overrides. config: None where it has none.
+
+        Returns the failure, if it is one.
+        """
+        self.config = config or self.config
+        if outcome.ok:
+            self.results.append(outcome.result)
+            return None
+        reason = outcome.failure if outcome.mistake is None else outcome.mistake
+        failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None)
+        self.failures.append(failure)
+        return failure
+
     @property
     def exit_code(self) -> int:
         """0 all done, 2 the user can mend all that failed, 1 something failed unexpectedly."""

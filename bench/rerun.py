@@ -18,15 +18,15 @@ from .agreement import distance
 from .arguments import own_settings
 from .config import Config, instantiate, restore
 from .store import read_columns, read_provenance, read_tensors
-from .trusted import require_trusted
+from .trusted import require_known
 from .types import Sample, UserError, Window
 
 HELP = """\
 lamscope rerun FILE [images=0,3] [rtol=1e-5] [machine.weights=…] [machine.…=…] [chunk=…] [allow=PACKAGE]
 
 Computes a stored cell, or some of its images, again and compares every tensor and number. Images, windows and settings
-come from the file; weights must have the sha256 that it states. A file may name lamscope's own classes only:
-allow=my_package lets it name those of another package. Exit code 0: the same within rtol; 2: not.
+come from the file; weights must have the sha256 that it states. A file may build what lamscope's own conf/ builds only:
+allow=my_package lets it build what is in another package. Exit code 0: the same within rtol; 2: not.
 """
 RTOL = 1e-5  # relative L2 of a map, beyond which two runs do not agree: what another batch size may change
 CHANGEABLE = ("machine.", "model.weights", "chunk", "dataset.conditions")
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         rtol = math.nan
     if not rtol >= 0:
         raise UserError(f"rtol is a number, 0 or more, not '{own['rtol']}'.")
-    verdict = rerun(Path(files[0]), settings, own.get("images"), own.get("allow", "").split(","))
+    verdict = rerun(Path(files[0]), settings, own.get("images"), [name for name in own.get("allow", "").split(",") if name])
     return _tell(verdict, rtol)
 
 
@@ -87,7 +87,7 @@ def rerun(path: Path, settings: list[str], images: str | None = None, allow: lis
     given = stored.get("config")
     if not isinstance(given, dict):
         raise UserError(f"{path} holds no configuration.")
-    require_trusted(given, str(path), allow or [])
+    require_known(given, path, allow or [])
     config = restore(given, [*_threads(stored), *settings])
     from . import explain
     from .zoo import load, precision, prepare, weight_folders

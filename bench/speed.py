@@ -1,8 +1,9 @@
 """The benchmark: seconds a map of the reference's plain loop, of captum and of `lam`, in one process, and map errors.
 
 Contenders take turns, so that the machine's moods hit all of them; what counts is the ratio. With machine.threads=1 a
-CPU's own time is taken, which is the same on a busy machine. A row is kept in
-<results>/speed as soon as it is measured: a stopped benchmark goes on where it stopped (on_existing=redo: anew).
+CPU's own time is taken, which is the same on a busy machine. A row is kept in <results>/speed as soon as it is
+measured: a stopped benchmark goes on where it stopped, unless the code or the settings are others (on_existing=redo:
+anew in any case).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from .attribution.savings import multiply_adds, spared
 from .ceiling import matrix_flops, seconds
 from .config import Config, compose, instantiate
 from .durable import replacing
-from .environment import describe
+from .environment import commit, describe
 from .explain import lr_tensor
 from .metrics.concentration import diffusion_index
 from .report.benchmark import publish
 from .rivals import PLAIN_STEPS, captum_gradients, plain_loop
 from .runner import run_cell
 from .types import UserError, Window
-from .zoo import load, prepare, weight_folders
+from .zoo import conditioned, load, prepare, weight_folders
 
 LIMIT_STEPS = 400
 FEW_STEPS = 12  # by then the map is as close to its limit as the reference's with 50; the table says whether it is
@@ -50,8 +51,11 @@ def measure(config: Config) -> list[dict[str, Any]]:
     about = describe(device, config.machine.precision)
     name = f"{config.model.name}-{about['device']}-{config.machine.precision}".replace(" ", "_").replace("/", "_")
     kept = Path(config.results) / "speed" / f"{name}.json"
+    made_of = {"commit": commit(), "attribution": config.attribution, "dataset": config.dataset}
     if kept.exists() and config.on_existing == "skip":
-        return json.loads(kept.read_text("utf-8"))
+        before = json.loads(kept.read_text("utf-8"))
+        if before["made_of"] == json.loads(json.dumps(made_of)):
+            return before["rows"]
     trained = True
     try:
         net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
@@ -60,7 +64,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
         config = replace(config, model=replace(config.model, weights=None))
         net, _ = load(config.model, [], device, dtype)
     sample = next(iter(instantiate(config.dataset).samples(config.model.scale)))
-    lr = lr_tensor(sample, device, dtype)
+    net, lr = conditioned(net, sample.condition), lr_tensor(sample, device, dtype)
     lam: PathAttribution = instantiate(config.attribution)
     window = sample.windows[0]
     rows = [_row(config, net, lr, window, lam)]
@@ -77,7 +81,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
     rows = [labels | row | where for row in rows]
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as part:
-        part.write_text(json.dumps(rows), encoding="utf-8")
+        part.write_text(json.dumps({"made_of": made_of, "rows": rows}), encoding="utf-8")
     return rows
 
 

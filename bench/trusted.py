@@ -1,8 +1,9 @@
-"""What a configuration that was read back from a file may do: build what lamscope itself builds, and no more.
+"""A configuration read back from a stored file is data: it may only build what conf/ itself builds.
 
-A `_target_` names what is called, so a stored file that named any would run any code. Only the targets that our own
-conf/ names are allowed, exactly (`lamscope.environment.subprocess.run` begins with lamscope too), and those below
-packages that the user allows.
+A config directory that the user names is the user's own and is not looked at here. A stranger's file could name any
+function (`os.system`, but also ours that write, fetch or remove files), read the environment through an interpolation,
+or reach another library through one of our modules. None of that can be asked for: targets are compared with those in
+conf/, as text, and never looked up.
 """
 
 from __future__ import annotations
@@ -11,60 +12,69 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from .types import UserError
 
-TARGET = re.compile(r"_target_:\s*([\w.]+)")
-DEEPEST = 32
+MAX_NODES = 100_000
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def require_known(config: Any, source: str | Path, allowed: Iterable[str] = ()) -> None:
+    """Raises UserError, naming `source`, where a configuration (nested dicts and lists) could do more than conf/ does.
+
+    allowed: further dotted names whose targets the user accepts: 'my_package' (and all below), 'my_package.MyNet'.
+    Refused: other targets, Hydra's other keywords (`_partial_`, `_args_`, …), interpolations (`${…}`) in keys or
+    values, a `task` that is no plain name, values that JSON does not have, absurd sizes.
+    """
+    known, accepted = targets(), tuple(allowed)
+    for place, key, value in _walk(config, source):
+        if key == "_target_":
+            if not isinstance(value, str) or not (value in known or any(_below(value, name) for name in accepted)):
+                named = repr(value[:80]) if isinstance(value, str) else f"a {type(value).__name__}"
+                raise UserError(
+                    f"{source} is refused: its configuration wants to build {named}{_at(place)}, which conf/ does not "
+                    "name; allow it only if you know that code and trust it."
+                )
+        elif isinstance(key, str) and key.startswith("_"):
+            raise UserError(f"{source} is refused: its configuration has the keyword {key[:80]!r}{_at(place)}.")
+        if any(isinstance(text, str) and "${" in text for text in (key, value)):
+            raise UserError(f"{source} is refused: its configuration has an interpolation (${{…}}){_at(place)}.")
+        if place == "" and key == "task" and not (isinstance(value, str) and re.fullmatch(r"[a-z]\w*", value)):
+            raise UserError(f"{source} is refused: its configuration has a task that is no plain name.")
 
 
 @cache
-def ours() -> frozenset[str]:
-    """Every target that the shipped conf/ names."""
-    return frozenset(name for file in _files(resources.files("lamscope.conf")) for name in TARGET.findall(file))
+def targets() -> frozenset[str]:
+    """Every `_target_` in conf/."""
+    found: set[str] = set()
+    for file in Path(str(resources.files("lamscope.conf"))).rglob("*.yaml"):
+        found |= set(re.findall(r"^[ -]*_target_: (\S+)$", file.read_text("utf-8"), re.MULTILINE))
+    return frozenset(found)
 
 
-def _files(folder: Traversable) -> Iterator[str]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _files(entry)
-        elif entry.name.endswith(".yaml"):
-            yield entry.read_text("utf-8")
+def _below(target: str, name: str) -> bool:
+    return bool(name) and (target == name or target.startswith(f"{name}."))
 
 
-def require_trusted(config: Any, source: str, allow: Iterable[str] = ()) -> None:
-    """Raises UserError when a stored configuration names a target that is neither ours nor below an allowed package.
-
-    allow: names of packages or targets; 'any' allows all. Interpolations (`${…}`), which could read the environment,
-    are refused in any case.
-    """
-    allowed = [name.strip() for name in allow if name.strip()]
-    for text, is_target in _texts(config):
-        if "${" in text:
-            raise UserError(f"{source} holds a setting with an interpolation, {text[:60]!r}: a stored one has none.")
-        known = text in ours() or "any" in allowed or any(f"{text}.".startswith(f"{name}.") for name in allowed)
-        if is_target and not known:
-            package = text.partition(".")[0]
-            raise UserError(
-                f"{source} wants to call {text[:120]}, which is not of lamscope's own configuration: if you trust that "
-                f"file and that code, say allow={package if package != 'lamscope' else text}."
-            )
+def _at(place: str) -> str:
+    return f" at {place[:80]}" if place else ""
 
 
-def _texts(node: Any, depth: int = 0, is_target: bool = False) -> Iterator[tuple[str, bool]]:
-    """Every text in a nested configuration, keys too, and whether it is a target."""
-    if depth > DEEPEST:
-        raise UserError("A stored configuration is nested too deeply to be one.")
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield str(key), False
-            if key == "_target_" and not isinstance(value, str):
-                yield repr(value), True
-            yield from _texts(value, depth + 1, key == "_target_")
-    elif isinstance(node, list):
-        for value in node:
-            yield from _texts(value, depth + 1)
-    elif isinstance(node, str):
-        yield node, is_target
+def _walk(config: Any, source: str | Path) -> Iterator[tuple[str, Any, Any]]:
+    """(dotted place of the node, key or None, value) of everything in nested dicts and lists, without recursion."""
+    waiting: list[tuple[str, Any]] = [("", config)]
+    seen = 0
+    while waiting:
+        place, node = waiting.pop()
+        items = node.items() if isinstance(node, dict) else ((None, value) for value in node)
+        for key, value in items:
+            seen += 1
+            if seen > MAX_NODES or len(place) > 1000:
+                raise UserError(f"{source} is refused: its configuration is absurdly large.")
+            if not isinstance(key, str | None) or not isinstance(value, (*_PLAIN, dict, list, tuple)):
+                raise UserError(f"{source} is refused: its configuration holds values that JSON does not have.")
+            yield place, key, value
+            if isinstance(value, dict | list | tuple):
+                waiting.append((f"{place}.{key}" if place and key else key or place, value))

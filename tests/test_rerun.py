@@ -11,8 +11,6 @@ from test_cli import save_image
 from test_doctor import changed, edit_provenance
 
 from lamscope.cli import main
-from lamscope.trusted import ours, require_trusted
-from lamscope.types import UserError
 
 RUN = ["run", "model=fsrcnn", "dataset=folder", "dataset.path=images", "figures=[]"]
 
@@ -119,29 +117,19 @@ def test_a_file_cannot_name_other_code(file, capsys, monkeypatch, kind):
     monkeypatch.setattr("lamscope.config.instantiate", lambda *a, **k: called.append(a))
     code, out, err = again(capsys, file)
     assert code == 2 and err.count("\n") == 1 and file.name in err and out == ""
-    assert ("an interpolation" if kind.startswith("interpol") else "wants to call") in err
+    assert "is refused: its configuration " in err
+    assert ("has an interpolation" if kind == "interpolation" else "wants to build") in err
     assert not called and not Path("executed").exists()
 
 
 def test_what_the_user_allows(file, tmp_path, capsys, monkeypatch):
-    assert {"lamscope.models.fsrcnn.FSRCNN", "lamscope.attribution.lam.PathAttribution"} <= ours()
-    mine = {"net": {"_target_": "my_nets.small.Net"}}
-    with pytest.raises(UserError, match="say allow=my_nets"):
-        require_trusted(mine, "f.h5", ["my_net"])
-    for allow in (["my_nets"], ["other", "my_nets.small"], ["any"]):
-        require_trusted(mine, "f.h5", allow)
-    deep = {}
-    for _ in range(2000):
-        deep = {"a": deep}
-    with pytest.raises(UserError, match="too deeply"):
-        require_trusted(deep, "f.h5")
     package = tmp_path / "my_nets"
     package.mkdir()
     (package / "__init__.py").write_text("from lamscope.models.fsrcnn import FSRCNN as Net\n")
     monkeypatch.syspath_prepend(tmp_path)
     changed(file, with_config(lambda c: c["model"]["net"].update(_target_="my_nets.Net")))
     code, _, err = again(capsys, file)
-    assert code == 2 and "say allow=my_nets" in err
+    assert code == 2 and "wants to build 'my_nets.Net' at model.net" in err
     code, _, err = again(capsys, file, "allow=my_nets")
     assert code == 2 and "another source file of the network" in err  # trusted, but not what it was made with
     sys.modules.pop("my_nets", None)
