@@ -28,7 +28,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
   lamscope compare [key=value …]  a network of yours among stored ones: rank, differences, figure; reference=FILE
   lamscope view [key=value …]     a local page: click a window, watch networks look (port=8765)
-  lamscope train [key=value …]    train a network of the zoo through BasicSR
+  lamscope train [key=value …]    train a network of the zoo through BasicSR; `train prepare|pack|unpack`
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
@@ -110,7 +110,11 @@ def _task(config: Any, step: str) -> Callable[..., Any]:
 
 
 def train(arguments: list[str]) -> int:
-    """lamscope train: one network through BasicSR's pipeline, resumed where it stopped."""
+    """lamscope train: one network through BasicSR's pipeline, resumed where it stopped; and its errands."""
+    if arguments and arguments[0] in ("prepare", "pack", "unpack"):
+        from .training.errands import main as errand
+
+        return errand(arguments)
     jobs = sweep(arguments, _train)
     with told(jobs, ["train"], arguments):
         return jobs.exit_code
@@ -143,10 +147,10 @@ def report(arguments: list[str]) -> int:
 
 
 def compare(arguments: list[str]) -> int:
-    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=FILE]: a new network among stored ones.
+    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=NAME|FILE]: a new one among stored ones.
 
-    Runs it as the reference's networks were run (those that ship: 12 images of dataset=shipped, attribution=lam) and
-    says where it lands. `lamscope compare store RUNS… reference=FILE` makes a reference of runs of your own.
+    Runs it as the reference's networks were (12 images of dataset=shipped, attribution=lam; reference=urban256: 60 hard
+    crops, see results/README.md). `lamscope compare store RUNS… reference=FILE` makes a reference of runs of yours.
     """
     from . import compare as task
 

@@ -84,6 +84,15 @@ class MachineConfig:
 
 
 @dataclass
+class MetricConfig:
+    """What is measured beside PSNR and SSIM. lpips_weights: AlexNet or VGG16 as torchvision publishes it, a file; null:
+    no LPIPS. lpips_linear: its linear layers, a file; null: those of the installed lpips package."""
+
+    lpips_weights: str | None = None
+    lpips_linear: str | None = None
+
+
+@dataclass
 class Config:
     """The root of conf/. dataset, attribution, train, trial and figure are `_target_` nodes of their modules."""
 
@@ -91,6 +100,7 @@ class Config:
     dataset: dict[str, Any] = field(default_factory=dict)
     attribution: dict[str, Any] = field(default_factory=dict)
     machine: MachineConfig = field(default_factory=MachineConfig)
+    metric: MetricConfig = field(default_factory=MetricConfig)
     train: dict[str, Any] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)

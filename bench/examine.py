@@ -17,7 +17,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .cellfile import DAMAGE, first_line, member, opened, text_of
+from .cellfile import DAMAGE, first_line, opened, text_of
+from .hdf5 import member
 from .metrics.concentration import diffusion_index
 from .shards import Shard, parse
 from .types import UserError

@@ -17,7 +17,7 @@ from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
 from .progress import track
 from .types import UserError
-from .zoo import Origin, condition_of, load, precision, prepare, weight_folders
+from .zoo import Origin, condition_of, load, network_identity, precision, prepare, weight_folders
 
 # settings of a data set that the hash of its images makes superfluous
 PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known", "strict", "conditions")
@@ -110,14 +110,9 @@ def _detector(node: dict[str, Any]) -> str:
 
 def _identity(config: Config, images: str, origin: Origin) -> dict[str, Any]:
     """Everything that decides the numbers; not the device, the chunk or the launcher."""
-    model = config.model
     return {
         "schema": store.SCHEMA_VERSION,
-        "net": model.net,
-        "wrappers": model.wrappers,
-        "scale": model.scale,
-        "weights": origin.sha256,
-        "source": origin.source_sha256,
+        **network_identity(config.model, origin),
         "images": images,
         "dataset": {k: v for k, v in config.dataset.items() if k not in PLACES},
         "attribution": config.attribution,

@@ -8,7 +8,6 @@ anew in any case).
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,9 +27,9 @@ from .attribution.quadrature import midpoint
 from .attribution.savings import multiply_adds, spared
 from .ceiling import matrix_flops, seconds
 from .config import Config, compose, instantiate
-from .durable import replacing
 from .environment import commit, describe
 from .explain import lr_tensor
+from .kept import kept, place
 from .metrics.concentration import diffusion_index
 from .report.benchmark import publish
 from .rivals import PLAIN_STEPS, captum_gradients, plain_loop
@@ -47,15 +46,16 @@ QUICK_MAP = 3.0  # seconds of a map up to which a whole run is measured, and of 
 
 def measure(config: Config) -> list[dict[str, Any]]:
     """One row, or two for quick networks, on the data set's first image. Networks without weights have no errors."""
-    device, dtype = prepare(config)
+    device, _ = prepare(config)
     about = describe(device, config.machine.precision)
     name = f"{config.model.name}-{about['device']}-{config.machine.precision}".replace(" ", "_").replace("/", "_")
-    kept = Path(config.results) / "speed" / f"{name}.json"
     made_of = {"commit": commit(), "attribution": config.attribution, "dataset": config.dataset}
-    if kept.exists() and config.on_existing == "skip":
-        before = json.loads(kept.read_text("utf-8"))
-        if before["made_of"] == json.loads(json.dumps(made_of)):
-            return before["rows"]
+    file = place(Path(config.results) / "speed", name, made_of)
+    return kept(file, config.on_existing, lambda: _rows(config, about))
+
+
+def _rows(config: Config, about: dict[str, Any]) -> list[dict[str, Any]]:
+    device, dtype = prepare(config)
     trained = True
     try:
         net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
@@ -78,11 +78,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
         rows.append(_row(config, net, tiled, Window(at, at, window.size), lam))
     labels = {"network": config.model.name, "weights": "trained" if trained else "random"}
     where = {"device": about["device"], "precision": config.machine.precision, "threads": torch.get_num_threads()}
-    rows = [labels | row | where for row in rows]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(kept) as part:
-        part.write_text(json.dumps({"made_of": made_of, "rows": rows}), encoding="utf-8")
-    return rows
+    return [labels | row | where for row in rows]
 
 
 def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:

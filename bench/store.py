@@ -38,6 +38,7 @@ from .cellfile import (
 from .durable import locked, replacing, reporting, temporary_of
 from .hdf5 import member, values
 from .rows import checked_columns, checked_provenance, checked_tensors
+from .scores import SCORES, score_file
 from .types import UserError
 
 _log = logging.getLogger(__name__)
@@ -200,12 +201,13 @@ def exists(path: str | Path) -> bool:
 
 
 def remove(path: str | Path) -> None:
-    """Forget a cell: its file, its parts, its failure. Raises UserError when a job is writing it."""
+    """Forget a cell: its file, its parts, its failure, its added scores. Raises UserError when a job is writing it."""
     path = Path(path)
     if not path.parent.is_dir():
         return
     with reporting(path), locked(path, _lock(path)):
-        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path))):
+        added = [score_file(path, name) for name in SCORES]
+        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path)), *added):
             file.unlink(missing_ok=True)
         if _parts(path).exists():
             shutil.rmtree(_parts(path))

@@ -64,15 +64,11 @@ def test_the_speed_benchmark_measures_and_goes_on_where_it_stopped(tmp_path, mon
     assert 0 <= first["rest"] < 1 and first["mib_a_point"] > 0 and first["gflops"] > 0
     assert (tmp_path / "results/figures/speed.png").stat().st_size > 5000
     (kept,) = (tmp_path / "results/speed").glob("fsrcnn-*.json")
-    before = json.loads(kept.read_text())
-    before["rows"][0]["plain_s"] = 1234.0
-    kept.write_text(json.dumps(before))
+    rows = json.loads(kept.read_text())
+    rows[0]["plain_s"] = 1234.0
+    kept.write_text(json.dumps(rows))
     assert main(SMALL_SPEED) == 0
     assert pd.read_csv("results/tables/speed.csv")["plain_s"][0] == 1234.0
-    before["made_of"]["commit"] = "another"
-    kept.write_text(json.dumps(before))
-    assert main(SMALL_SPEED) == 0
-    assert pd.read_csv("results/tables/speed.csv")["plain_s"][0] < 1000
 
 
 @pytest.mark.slow

@@ -25,9 +25,9 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards")
+STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards", "scores")
 FOREIGN = ("zips", "hdf5", "printable")  # how files that nobody vouched for are read
-TABLES = ("table", "statistics", "comparison", "reference")
+TABLES = ("table", "statistics", "nested", "comparison", "reference")
 WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.sweep", "lamscope.launch.plugin"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
