@@ -51,7 +51,7 @@ class Verdict:
         return not self.texts and all(value == 0 for value, _ in self.worst.values())
 
     def agrees(self, rtol: float) -> bool:
-        """Maps within rtol, SR within that share of 255 levels or one (.5 rounds either way); LR, windows, texts equal."""
+        """Maps within rtol, SR within that share of 255 levels or one (.5 rounds either way); all else equal."""
         limits = {"map": rtol, "sr": max(1.0, 255 * rtol)}
         found = {name: value for name, (value, _) in self.worst.items() if name != "records"}  # they follow the tensors
         return not self.texts and all(value <= limits.get(name, 0.0) for name, value in found.items())
@@ -72,7 +72,8 @@ def main(arguments: list[str]) -> int:
         rtol = math.nan
     if not rtol >= 0:
         raise UserError(f"rtol is a number, 0 or more, not '{own['rtol']}'.")
-    verdict = rerun(Path(files[0]), settings, own.get("images"), [name for name in own.get("allow", "").split(",") if name])
+    allow = [name for name in own.get("allow", "").split(",") if name]
+    verdict = rerun(Path(files[0]), settings, own.get("images"), allow)
     return _tell(verdict, rtol)
 
 
