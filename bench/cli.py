@@ -33,6 +33,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
   lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
+  lamscope rerun FILE             a stored result computed again from its file alone, and compared
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
@@ -78,8 +79,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(__version__)
         return 0
     if verb in VERBS:
-        if verb not in ("run", "train") and arguments[1:] in (["-h"], ["--help"]):  # those two are Hydra's
-            print(inspect.getdoc(VERBS[verb]))
+        use = inspect.getdoc(VERBS[verb]) if verb not in ("run", "train") else None  # those two are Hydra's
+        if use and arguments[1:] in (["-h"], ["--help"]):
+            print(use)
             return 0
         return VERBS[verb](arguments[1:])
     if "=" in verb or verb.startswith("-"):
@@ -213,30 +215,29 @@ def list_options(arguments: list[str]) -> int:
     return 0
 
 
-def _of(module: str, use: str) -> Callable[[list[str]], int]:
-    """A verb that a module of its own does; use: what --help prints."""
+def _of(module: str) -> Callable[[list[str]], int]:
+    """A verb that a module of its own does, and tells the use of."""
 
     def verb(arguments: list[str]) -> int:
-        return importlib.import_module(f".{module}", __package__).main(arguments)
+        home = importlib.import_module(f".{module}", __package__)
+        if arguments in (["-h"], ["--help"]):
+            print(home.HELP, end="")
+            return 0
+        return home.main(arguments)
 
-    verb.__doc__ = use
     return verb
 
 
-DOCTOR = """\
-lamscope doctor [RUN …] [machine.weights=…] [machine.data=…] [results=…]: what is here, and what is wrong.
-
-Without RUN: environment, devices, weights, test sets, and what is stored in <results>/runs. With files or folders of
-results: those alone. Every checksum is read. Exit code 0: nothing is wrong; 2: something is, and what to do."""
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
     "compare": compare,
     "view": view,
     "train": train,
-    "weights": _of("cache", "lamscope weights [list|fetch|verify] …: which weights are here, and getting others."),
-    "data": _of("datasets", "lamscope data [list|verify|select|rebuild] …: test sets; `lamscope data help` says more."),
+    "weights": _of("cache"),
+    "data": _of("datasets"),
     "zoo": zoo,
-    "doctor": _of("doctor", DOCTOR),
+    "doctor": _of("doctor"),
+    "rerun": _of("rerun"),
     "options": list_options,
 }

@@ -183,6 +183,23 @@ def to_config(node: Any) -> Config:
     return config
 
 
+def restore(stored: dict[str, Any], overrides: list[str]) -> Config:
+    """The configuration that a result carries, with dotted overrides (`machine.device=cpu`).
+
+    It must have been checked (`trusted.require_known`). Raises UserError for one of another version of the schema.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        node = OmegaConf.merge(OmegaConf.structured(Config), stored, OmegaConf.from_dotlist(overrides))
+        config = OmegaConf.to_object(node)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise UserError(f"The stored settings are not those of this version of lamscope: {explain(error)}") from error
+    assert isinstance(config, Config)
+    return config
+
+
 def variant(model: ModelConfig) -> str:
     """What tells a network from the one that it is named after: '+shrunk=16+depth=2' where the hyper-parameters are not
     those of conf/model, else ''. So the members of a family keep apart in files, tables and figures."""

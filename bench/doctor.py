@@ -17,6 +17,12 @@ from .examine import Finding
 from .types import UserError
 from .version import __version__
 
+HELP = """\
+lamscope doctor [RUN …] [machine.weights=…] [machine.data=…] [results=…]: what is here, and what is wrong.
+
+Without RUN: environment, devices, weights, test sets, and what is stored in <results>/runs. With files or folders of
+results: those alone. Every checksum is read. Exit code 0: nothing is wrong; 2: something is, and what to do.
+"""
 SUPPORTED = ((3, 11), (3, 12))
 LITTLE = 1 << 30  # bytes of a disk below which a run should not be begun
 Lines = Iterator[Finding | str]
