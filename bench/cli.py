@@ -30,12 +30,14 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
+  lamscope cost RUNS [key=value]  what a sweep will take in hours and gigabytes, on 1, 8 or 64 workers like this one
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
   lamscope run experiment=quickstart
   lamscope run model=edsr_lite dataset=folder dataset.path=my/images
   lamscope -m model=imdn,rfdn machine.weights=my/weights dataset=folder dataset.path=my/images
+  lamscope -m model=imdn,rfdn machine.weights=my/weights hydra/launcher=joblib   (or submitit_slurm, ray)
 
 `lamscope key=value` is `lamscope run key=value`. `lamscope run --help` lists every setting.
 """
@@ -252,6 +254,16 @@ def _own_settings(arguments: list[str], known: set[str]) -> tuple[dict[str, str]
     return own, others
 
 
+def cost(arguments: list[str]) -> int:
+    """lamscope cost RUNS… [TABLE.csv] [networks=24] [images=10000] [workers=1,8,64] [model=a,b] [out=FILE.md]
+
+    Hours and gigabytes of a sweep, from stored runs and, for seconds, tables of `lamscope run experiment=speed`.
+    """
+    from .costs import main as cost_main
+
+    return cost_main(arguments)
+
+
 def list_options(arguments: list[str]) -> int:
     """lamscope options GROUP"""
     from .config import options
@@ -271,6 +283,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "weights": weights,
     "data": data,
     "zoo": zoo,
+    "cost": cost,
     "options": list_options,
 }
 
