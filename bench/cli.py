@@ -35,12 +35,14 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
   lamscope rerun FILE             a stored result computed again from its file alone, and compared
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
+  lamscope cost RUNS [key=value]  what a sweep will take in hours and gigabytes, on 1, 8 or 64 workers like this one
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
   lamscope run experiment=quickstart
   lamscope run model=edsr_lite dataset=folder dataset.path=my/images
   lamscope -m model=imdn,rfdn machine.weights=my/weights dataset=folder dataset.path=my/images
+  lamscope -m model=imdn,rfdn machine.weights=my/weights hydra/launcher=joblib   (or submitit_slurm, ray)
 
 `lamscope key=value` is `lamscope run key=value`. `lamscope run --help` lists every setting.
 """
@@ -239,5 +241,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "zoo": zoo,
     "doctor": _of("doctor"),
     "rerun": _of("rerun"),
+    "cost": _of("costs"),
     "options": list_options,
 }

@@ -151,7 +151,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert shown.startswith("lamscope:") and shown.endswith("set()\n")
 
 
-@pytest.mark.parametrize("verb", ["report", "weights", "zoo", "options"])
+@pytest.mark.parametrize("verb", ["report", "weights", "zoo", "cost", "options"])
 def test_every_verb_tells_its_use(lamscope, verb):
     code, out, err = lamscope(verb, "--help")
     assert code == 0 and out.startswith(f"lamscope {verb} ") and err == ""

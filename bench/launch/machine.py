@@ -12,6 +12,7 @@ from .needed import needed
 from .work import Outcome, Work
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ANY_GPU = {"auto", "cuda"}  # machine.device of a job that may go to any GPU
 
 
 def run(works: Sequence[Work], workers: int | None = None, threads: int | None = None) -> Iterator[tuple[int, Outcome]]:
@@ -22,9 +23,9 @@ def run(works: Sequence[Work], workers: int | None = None, threads: int | None =
     """
     joblib = needed("joblib", "joblib")
     devices = {work.config.machine.device for work in works}
-    gpus = visible_gpus() if devices <= {"auto", "cuda"} else []
+    gpus = visible_gpus() if devices & ANY_GPU else []
     named = {device for device in devices if device.startswith("cuda:")}
-    n = workers or len(gpus or named) or min(cores(), len(works))
+    n = min(workers or len(gpus or named) or cores(), len(works))
     children = Children()
     places: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
     for place in places_of(n, gpus):
@@ -33,7 +34,7 @@ def run(works: Sequence[Work], workers: int | None = None, threads: int | None =
     def one(number: int, work: Work) -> tuple[int, Outcome]:
         place = places.get()
         try:
-            return number, children.run(work, place)
+            return number, children.run(work, place if work.config.machine.device in ANY_GPU else {})
         finally:
             places.put(place)
 

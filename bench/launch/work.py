@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -47,10 +48,14 @@ class Work:
 
     def __call__(self) -> Outcome:
         """Do it in a process that is a worker's: it changes folder, so that relative paths mean what they meant."""
-        os.chdir(self.folder)
-        sys.path.append(self.folder)  # a user's own network lies here; last, so that it hides nothing
         warnings.showwarning = lambda message, *_, **__: print(f"lamscope: warning: {message}", file=sys.stderr)
-        return attempt(lambda: self.task(self.config))
+
+        def there() -> Any:
+            os.chdir(self.folder)
+            sys.path.append(self.folder)  # a user's own network lies here; last, so that it hides nothing
+            return self.task(self.config)
+
+        return attempt(there)
 
     def with_threads(self, n: int | None) -> Work:
         """The same with n CPU threads, unless machine.threads or OMP_NUM_THREADS says how many; None: as they are."""
@@ -59,7 +64,12 @@ class Work:
         return replace(self, config=replace(self.config, machine=replace(self.config.machine, threads=n)))
 
     def checkpoint(self) -> Any:
-        """For submitit, shortly before a time limit: the same again. What is stored is not computed twice."""
+        """For submitit, shortly before a time limit: the same again. What is stored is not computed twice.
+
+        submitit then calls `scontrol requeue`, and SLURM ends all processes of the job, that one too: it inherits that
+        SIGTERM is ignored, else its death would count as an error of the job.
+        """
         from submitit.helpers import DelayedSubmission
 
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return DelayedSubmission(self)
