@@ -82,7 +82,7 @@ def _photos_of_tar(file: Path) -> Iterator[Photo]:
         with tarfile.open(file, "r|*", tarinfo=_Header) as tar:
             total, most = 0, MAX_FILE + MAX_PACKED * file.stat().st_size
             for n, member in enumerate(tar):
-                tar.members.clear()  # else all headers are kept
+                tar.members.clear()  # type: ignore[attr-defined] (else all headers are kept)
                 total += member.size
                 if n >= MAX_MEMBERS:
                     raise UserError(f"'{file}' has more than {MAX_MEMBERS} members; that is no set of photographs.")
