@@ -6,7 +6,8 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 RUNS ?= results/runs
 OUT ?= results/report
-EXTRAS ?= basicsr,view,test
+EXTRAS ?= basicsr,lpips,view,test
+REFERENCES ?= imdn,rfdn,pan,carn_m,fsrcnn,edsr_lite,rcan_lite
 # the first that really runs (a version manager leaves dead commands), is supported, and can make environments
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 \
@@ -20,7 +21,7 @@ VIEW := build/typecheck/lamscope
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test test-fast lint style types format coverage figures wheel clean
+.PHONY: help setup quickstart test test-fast lint style types format coverage figures references wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -68,6 +69,14 @@ coverage: $(READY)  ## which lines the tests reach, sub-processes included
 
 figures: $(READY)  ## table and figures of stored runs: make figures RUNS=results/runs OUT=results/report
 	$(BIN)/lamscope report $(RUNS) out=$(OUT)
+
+references: $(READY)  ## results/reference made again: make references WEIGHTS=FOLDER URBAN256=FOLDER
+	rm -rf build/references
+	$(BIN)/lamscope -m model=$(REFERENCES) machine.weights=$(WEIGHTS) results=build/references 'figures=[]'
+	$(BIN)/lamscope -m model=$(REFERENCES) machine.weights=$(WEIGHTS) results=build/references 'figures=[]' \
+	  dataset=folder dataset.name=urban256 dataset.path=$(URBAN256)
+	$(BIN)/lamscope compare store build/references/runs/shipped reference=results/reference/shipped_lam.csv
+	$(BIN)/lamscope compare store build/references/runs/urban256 reference=results/reference/urban256_lam.csv
 
 wheel: $(READY)  ## dist/lamscope-*.whl
 	rm -rf build/lib build/bdist*

@@ -11,11 +11,10 @@ import pandas as pd
 from .attribution.lam import PathAttribution
 from .config import Config, compose, instantiate
 from .durable import replacing
-from .explain import lr_tensor
+from .explain import walk
 from .metrics.concentration import diffusion_index
-from .progress import track
 from .report.benchmark import publish
-from .zoo import condition_of, conditioned, load, prepare, weight_folders
+from .zoo import load, prepare, weight_folders
 
 LIMIT_STEPS = 400
 STEPS = (7, 12, 21, 63)
@@ -34,12 +33,8 @@ def measure(config: Config) -> list[dict[str, Any]]:
         "sigma21": instantiate({**config.attribution, "path": {**config.attribution["path"], "speed": "sigma"}}),
         "auto": replace(lam, n_steps="auto", rtol=RTOL),
     }
-    dataset = instantiate(config.dataset)
-    dataset.check_conditions(config.model.name, config.model.scale, condition_of(plain))
     rows = []
-    samples = dataset.samples(config.model.scale)
-    for sample in track(samples, len(dataset), 0, f"accuracy of {config.model.name}", config.machine.progress):
-        net, lr = conditioned(plain, sample.condition), lr_tensor(sample, device, dtype)
+    for sample, net, lr in walk(plain, config, device, dtype, "accuracy"):
         for window in sample.windows:
             limit = replace(lam, n_steps=LIMIT_STEPS, rtol=None)(net, lr, window).map
             row: dict[str, Any] = {"model": config.model.name, "image": sample.name, "di": diffusion_index(limit)}

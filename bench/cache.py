@@ -16,6 +16,7 @@ HELP = """\
 lamscope weights [list] [machine.weights=FOLDER]            which weights are here, and where they come from
 lamscope weights fetch NAME… [url=https://MIRROR/FILE]      get official files into the cache, checked by sha256
 lamscope weights verify [NAME…] [machine.weights=FOLDER]    hold the files that are here against their sha256
+lamscope weights ship RUN…                                  finished trainings (results/train/…) become the package's
 """
 LOG_SECONDS = 15
 
@@ -134,4 +135,15 @@ def _meter(label: str) -> Iterator[Report]:
     yield line
 
 
-STEPS = {"list": show, "fetch": get, "verify": verify}
+def ship(arguments: list[str]) -> int:
+    """Finished runs of `lamscope train` as float16 into models/weights and conf/model; see training/ship.py."""
+    if not arguments or any("=" in a for a in arguments):
+        raise UserError("Name finished runs: lamscope weights ship results/train/edsr_lite-lite-seed0 …")
+    from .training.ship import ship as ship_runs
+
+    for file in ship_runs([Path(a) for a in arguments]):
+        print(f"{file.stem}: {file.stat().st_size / 1000:.0f} kB in {file.parent}")
+    return 0
+
+
+STEPS = {"list": show, "fetch": get, "verify": verify, "ship": ship}

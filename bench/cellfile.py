@@ -28,8 +28,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import hdf5
 from .durable import Sink
 from .types import UserError
+from .zips import require_stored
 
 FORMAT = "lamscope cell"
 SCHEMA_VERSION = 1
@@ -45,6 +47,7 @@ COLUMNS: dict[str, tuple[type, str, str]] = {  # kind, unit, description; also t
     "attribution": (str, "", "attribution method, as in conf/attribution"),
     "detector": (str, "", "channels that the detector looks at: rgb or y"),
     "seed": (int, "1", "seed of the cell"),
+    "shard": (str, "", "k/n: these are the images at positions k−1, k−1+n, …; empty for a cell in one piece"),
     "image": (str, "", "name of the image"),
     "index": (int, "1", "absolute position of the image in the test set"),
     "window_y": (int, "SR pixel", "top row of the explained window"),
@@ -82,11 +85,10 @@ TENSORS = {  # axes, unit, description
     "provenance": ("image", "1", "row of /provenance: the environment that computed this image"),
 }
 # what may differ between two runs that agree: the machine, times, and settings that decide no number
-VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress")
+VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
-_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
-_DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):
@@ -131,11 +133,12 @@ def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str,
         source = io.BytesIO(file.read()) if whole else file
         try:
             with np.load(source, allow_pickle=False) as archive:
+                require_stored(archive.zip)
                 meta = json.loads(archive["meta"].tobytes())
                 if meta["schema"] != SCHEMA_VERSION or path.name != f"{meta['index']:05d}.npz":
                     raise ValueError("not a part of this version, or of another image")
                 return meta, {name: archive[f"tensor_{name}"] for name in meta["tensors"]} if whole else {}
-        except _DAMAGE as damage:
+        except DAMAGE as damage:
             raise Damaged(first_line(damage)) from damage
 
 
@@ -258,36 +261,36 @@ def _describe(dataset: h5py.Dataset, axes: str, unit: str, description: str) -> 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """A finished file, for reading. Raises UserError naming it when it is missing, foreign, newer or damaged."""
+    """A finished file, for reading. Raises UserError when it is missing, foreign, damaged or of another version."""
     try:
         with h5py.File(path, "r", locking=False) as file:  # finished files never change
             if file.attrs.get("format") != FORMAT:
                 raise UserError(f"{path} is not a lamscope result.")
-            if (schema := int(file.attrs["schema"])) > SCHEMA_VERSION:
-                newer = f"schema {schema}, this version reads up to {SCHEMA_VERSION}"
-                raise UserError(f"{path} was written by a newer lamscope ({newer}); update lamscope.")
+            require_schema(path, file.attrs["schema"])
             yield file
     except FileNotFoundError:
         raise UserError(f"There is no result {path}.") from None
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"Cannot read {path}: {os.strerror(error.errno or 0)}.") from None
-    except _DAMAGE as damage:
+    except DAMAGE as damage:
         raise UserError(f"{path} is damaged or not a lamscope result: {first_line(damage)}.") from damage
+
+
+def require_schema(path: Path, schema: Any) -> None:
+    """Raises UserError, which says what to do, for a file of another version of lamscope."""
+    if (found := int(schema)) > SCHEMA_VERSION:
+        newer = f"schema {found}, this version reads up to {SCHEMA_VERSION}"
+        raise UserError(f"{path} was written by a newer lamscope ({newer}); update lamscope.")
+    if found < SCHEMA_VERSION:
+        older = f"schema {found}, this version reads {SCHEMA_VERSION}"
+        raise UserError(
+            f"{path} was written by an older lamscope ({older}); run its command again, or read it with that version."
+        )
 
 
 def first_line(error: BaseException) -> str:
     """What an exception says, on one line without a full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\". ")
-
-
-def member(group: h5py.Group, name: str) -> Any:
-    """A dataset or group of a file. Links and storage that lead out of the file are refused with ValueError."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is missing or a link")
-    found = group[name]
-    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise ValueError(f"{name} is stored elsewhere")
-    return found
 
 
 def text_of(values: np.ndarray) -> np.ndarray:

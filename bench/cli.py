@@ -1,6 +1,7 @@
 """The command line: verbs, one line for a user's mistake, and an exit code.
 
-Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend, 130 interrupted.
+Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend or a check that found one, 130,
+143 and 129 stopped by Ctrl-C, SIGTERM and a closed terminal. Of a sweep with failures: 1 if one was unexpected, else 2.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .arguments import own_settings
+from .interruption import Stopped, orderly
+from .sweep import complain, sweep, told
 from .types import UserError
 
 HELP = """\
@@ -25,12 +28,14 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope report RUNS [out=DIR]  tables, figures and a page to look around in, of stored runs
   lamscope compare [key=value …]  a network of yours among stored ones: rank, differences, figure; reference=FILE
   lamscope view [key=value …]     a local page: click a window, watch networks look (port=8765)
-  lamscope train [key=value …]    train a network of the zoo through BasicSR
+  lamscope train [key=value …]    train a network of the zoo through BasicSR; `train prepare|pack|unpack`
   lamscope weights [key=value …]  which weights are here, and where they come from; `weights fetch` gets official ones
   lamscope data [key=value …]     which test sets are here, and where to get the others; `data verify` checks one
                                   `data select` cuts a hard test set from images, `data rebuild` makes it again
+  lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
+  lamscope rerun FILE             a stored result computed again from its file alone, and compared
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
-  lamscope cost RUNS [key=value]  what a sweep will take in hours and gigabytes, on 1, 8 or 64 workers like this one
+  lamscope cost RUNS [key=value]  what a sweep will take, in hours and gigabytes, on so many workers like this one
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples
@@ -43,39 +48,13 @@ Examples
 """
 
 
-@dataclass
-class Job:
-    """What the jobs of one command left behind."""
-
-    config: Any = None
-    results: list[Any] = field(default_factory=list)
-    mistakes: int = 0
-    failures: int = 0
-
-    def take(self, settings: Sequence[str], config: Any, outcome: Any) -> None:
-        """Keep what came of a job, or report it."""
-        self.config = config or self.config
-        if outcome.ok:
-            self.results.append(outcome.result)
-        elif outcome.mistake is not None:
-            self.mistakes += 1
-            complain(outcome.mistake)
-        else:
-            self.failures += 1
-            print(outcome.trace, end="", file=sys.stderr)
-            complain(f"this job failed: {outcome.failure}")
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.failures else 2 if self.mistakes else 0
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
     try:
-        return _dispatch(arguments)
+        with orderly():
+            return _dispatch(arguments)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -85,14 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted; the same command continues where it stopped.")
-        return 130
-
-
-def complain(message: str) -> None:
-    """One line on standard error."""
-    print(f"lamscope: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt as stop:
+        word, code = (stop.word, stop.exit_code) if isinstance(stop, Stopped) else ("interrupted", 130)
+        complain(f"{word}; what was finished is kept, and the same command continues where it stopped.")
+        return code
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -106,8 +81,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(__version__)
         return 0
     if verb in VERBS:
-        if verb not in ("run", "train") and arguments[1:] in (["-h"], ["--help"]):  # those two are Hydra's
-            print(inspect.getdoc(VERBS[verb]))
+        use = inspect.getdoc(VERBS[verb]) if verb not in ("run", "train") else None  # those two are Hydra's
+        if use and arguments[1:] in (["-h"], ["--help"]):
+            print(use)
             return 0
         return VERBS[verb](arguments[1:])
     if "=" in verb or verb.startswith("-"):
@@ -119,10 +95,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """lamscope run: one cell, or a sweep with -m; then the table and the figures."""
-    job = _hydra(arguments, _measure)
-    if job.results:
-        _task(job.config, "conclude")(job.config, job.results)
-    return job.exit_code
+    jobs = sweep(arguments, _measure)
+    with told(jobs, ["run"], arguments):
+        if jobs.results:
+            _task(jobs.config, "conclude")(jobs.config, jobs.results)
+    return jobs.exit_code
 
 
 def _measure(config: Any) -> Any:
@@ -135,8 +112,14 @@ def _task(config: Any, step: str) -> Callable[..., Any]:
 
 
 def train(arguments: list[str]) -> int:
-    """lamscope train: one network through BasicSR's pipeline, resumed where it stopped."""
-    return _hydra(arguments, _train).exit_code
+    """lamscope train: one network through BasicSR's pipeline, resumed where it stopped; and its errands."""
+    if arguments and arguments[0] in ("prepare", "pack", "unpack"):
+        from .training.errands import main as errand
+
+        return errand(arguments)
+    jobs = sweep(arguments, _train)
+    with told(jobs, ["train"], arguments):
+        return jobs.exit_code
 
 
 def _train(config: Any) -> Any:
@@ -166,20 +149,21 @@ def report(arguments: list[str]) -> int:
 
 
 def compare(arguments: list[str]) -> int:
-    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=FILE]: a new network among stored ones.
+    """lamscope compare [--config-dir DIR] model=NAME [key=value …] [reference=NAME|FILE]: a new one among stored ones.
 
-    Runs it as the reference's networks were run (those that ship: 12 images of dataset=shipped, attribution=lam) and
-    says where it lands. `lamscope compare store RUNS… reference=FILE` makes a reference of runs of your own.
+    Runs it as the reference's networks were (12 images of dataset=shipped, attribution=lam; reference=urban256: 60 hard
+    crops, see results/README.md). `lamscope compare store RUNS… reference=FILE` makes a reference of runs of yours.
     """
     from . import compare as task
 
-    own, others = _own_settings(arguments, {"reference"})
+    own, others = own_settings(arguments, {"reference"})
     if others[:1] == ["store"]:
         return task.make_reference(others[1:], own.get("reference"))
     reference = task.reference_of(own.get("reference"))
-    job = _hydra(others, partial(task.measure, reference=reference))
-    task.conclude(job.config, job.results, reference)
-    return job.exit_code
+    jobs = sweep(others, partial(task.measure, reference=reference))
+    with told(jobs, ["compare", *(f"{key}={value}" for key, value in own.items())], others):
+        task.conclude(jobs.config, jobs.results, reference)
+    return jobs.exit_code
 
 
 def view(arguments: list[str]) -> int:
@@ -199,20 +183,6 @@ def view(arguments: list[str]) -> int:
     return 0
 
 
-def weights(arguments: list[str]) -> int:
-    """lamscope weights [list|fetch|verify] …: which weights are here, where they come from, and getting them."""
-    from .cache import main as weights_main
-
-    return weights_main(arguments)
-
-
-def data(arguments: list[str]) -> int:
-    """lamscope data [list|verify|select|rebuild] …: test sets on this machine; `lamscope data help` says more."""
-    from .datasets import main as data_main
-
-    return data_main(arguments)
-
-
 def zoo(arguments: list[str]) -> int:
     """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…=…]: the collection's table.
 
@@ -223,7 +193,7 @@ def zoo(arguments: list[str]) -> int:
     """
     from .config import compose
 
-    own, others = _own_settings(arguments, {"format", "model", "measure", "redo"})
+    own, others = own_settings(arguments, {"format", "model", "measure", "redo"})
     if own.get("measure", "false") not in ("true", "false"):
         raise UserError(f"measure is true or false, not '{own['measure']}'.")
     if own.get("format", "csv") not in ("csv", "md", "json"):
@@ -237,33 +207,6 @@ def zoo(arguments: list[str]) -> int:
     return 0
 
 
-def _own_settings(arguments: list[str], known: set[str]) -> tuple[dict[str, str], list[str]]:
-    """A verb's own settings (`format=md`, `--format md`, `--format=md`, a bare `--measure` is true), and the others."""
-    own: dict[str, str] = {}
-    others: list[str] = []
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        if name not in known:
-            others.append(word)
-        elif equals or not word.startswith("--"):
-            own[name] = value
-        else:
-            own[name] = rest.pop(0) if rest and "=" not in rest[0] and not rest[0].startswith("--") else "true"
-    return own, others
-
-
-def cost(arguments: list[str]) -> int:
-    """lamscope cost RUNS… [TABLE.csv] [networks=24] [images=10000] [workers=1,8,64] [model=a,b] [out=FILE.md]
-
-    Hours and gigabytes of a sweep, from stored runs and, for seconds, tables of `lamscope run experiment=speed`.
-    """
-    from .costs import main as cost_main
-
-    return cost_main(arguments)
-
-
 def list_options(arguments: list[str]) -> int:
     """lamscope options GROUP"""
     from .config import options
@@ -274,54 +217,30 @@ def list_options(arguments: list[str]) -> int:
     return 0
 
 
+def _of(module: str) -> Callable[[list[str]], int]:
+    """A verb that a module of its own does, and tells the use of."""
+
+    def verb(arguments: list[str]) -> int:
+        home = importlib.import_module(f".{module}", __package__)
+        if arguments in (["-h"], ["--help"]):
+            print(home.HELP, end="")
+            return 0
+        return home.main(arguments)
+
+    return verb
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "report": report,
     "compare": compare,
     "view": view,
     "train": train,
-    "weights": weights,
-    "data": data,
+    "weights": _of("cache"),
+    "data": _of("datasets"),
     "zoo": zoo,
-    "cost": cost,
+    "doctor": _of("doctor"),
+    "rerun": _of("rerun"),
+    "cost": _of("costs"),
     "options": list_options,
 }
-
-
-def _hydra(arguments: list[str], task: Callable[[Any], Any]) -> Job:
-    """Compose each job's configuration and do its task. A job that fails is reported and counted; the others go on."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from .config import explain, register_schema, to_config
-    from .launch import plugin
-    from .launch.work import attempt
-
-    job = Job()
-
-    def one(node: Any) -> None:
-        configs: list[Any] = []
-
-        def work() -> Any:
-            plugin.require_sweep()
-            configs.append(to_config(node))
-            return task(configs[0])
-
-        outcome = attempt(work)
-        job.take(HydraConfig.get().overrides.task, configs[0] if configs else None, outcome)
-
-    register_schema()
-    plugin.register(task, job.take)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
-    sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
-    before = sys.argv
-    sys.argv = ["lamscope", *arguments]
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
-    finally:
-        sys.argv = before
-    return job

@@ -14,13 +14,16 @@ from .reference import Reference, protocol, read, require_protocol, require_same
 from .report.newcomer import markdown, print_place
 from .report.tables import write_text
 from .report.terminal import terminal
+from .shards import beside
 from .table import ranking, read_records
 from .types import UserError
 
 
 def reference_of(named: str | None) -> Reference:
-    """The stored results to compare with: a file, or what ships."""
-    return read(Path(named) if named else shipped())
+    """The stored results to compare with: a file, one of those that ship by its name, or the first of those."""
+    if named and (Path(named).suffix or Path(named).exists()):
+        return read(Path(named).expanduser())
+    return read(shipped(named or "shipped"))
 
 
 def make_reference(runs: list[str], file: str | None) -> int:
@@ -60,12 +63,12 @@ def measure(config: Config, reference: Reference) -> tuple[Path, str]:
 
 
 def conclude(config: Config, runs: list[tuple[Path, str]], reference: Reference) -> None:
-    """Each newcomer's place: printed, and as tables and a figure in <results>/compare/<model>."""
-    for file, name in runs:
-        records = together(reference, read_records(file))
+    """Each newcomer's place: printed, and as tables and a figure in <results>/compare/<model>/<reference>."""
+    for name, file in {name: file for file, name in runs}.items():  # of the shards of a network one names all
+        records = together(reference, read_records(beside([file])))
         table, differences = ranking(records), against(records, name)
         title = f"{name} among {len(reference.models)} networks of {reference.file.name}"
-        folder = Path(config.results) / "compare" / name
+        folder = Path(config.results) / "compare" / name / reference.file.stem
         print_place(table, differences, name, title)
         write_text(folder / "ranking.csv", table.to_csv(index=False))
         write_text(folder / "differences.csv", differences.to_csv(index=False))

@@ -84,6 +84,15 @@ class MachineConfig:
 
 
 @dataclass
+class MetricConfig:
+    """What is measured beside PSNR and SSIM. lpips_weights: AlexNet or VGG16 as torchvision publishes it, a file; null:
+    no LPIPS. lpips_linear: its linear layers, a file; null: those of the installed lpips package."""
+
+    lpips_weights: str | None = None
+    lpips_linear: str | None = None
+
+
+@dataclass
 class Config:
     """The root of conf/. dataset, attribution, train, trial and figure are `_target_` nodes of their modules."""
 
@@ -91,6 +100,7 @@ class Config:
     dataset: dict[str, Any] = field(default_factory=dict)
     attribution: dict[str, Any] = field(default_factory=dict)
     machine: MachineConfig = field(default_factory=MachineConfig)
+    metric: MetricConfig = field(default_factory=MetricConfig)
     train: dict[str, Any] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +109,7 @@ class Config:
     results: str = "results"
     on_existing: str = "skip"
     chunk: Any = "auto"
+    shard: str | None = None
 
 
 def options(group: str) -> list[str]:
@@ -169,6 +180,23 @@ def to_config(node: Any) -> Config:
     if config.model.family not in FAMILIES:
         raise UserError(f"Family '{config.model.family}' of '{config.model.name}' is none of {', '.join(FAMILIES)}.")
     config.model.name += variant(config.model)
+    return config
+
+
+def restore(stored: dict[str, Any], overrides: list[str]) -> Config:
+    """The configuration that a result carries, with dotted overrides (`machine.device=cpu`).
+
+    It must have been checked (`trusted.require_known`). Raises UserError for one of another version of the schema.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        node = OmegaConf.merge(OmegaConf.structured(Config), stored, OmegaConf.from_dotlist(overrides))
+        config = OmegaConf.to_object(node)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise UserError(f"The stored settings are not those of this version of lamscope: {explain(error)}") from error
+    assert isinstance(config, Config)
     return config
 
 

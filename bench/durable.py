@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .interruption import undisturbed
 from .types import UserError
 
 
@@ -29,9 +30,12 @@ def reporting(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write; on leaving it is synced and renamed to `path`, or removed after an exception."""
+    """Yield a temporary path to write; on leaving it is synced and renamed to `path`, or removed after an exception.
+
+    Ctrl-C and SIGTERM wait until it is done.
+    """
     temporary = temporary_of(path)
-    with reporting(path):
+    with undisturbed(), reporting(path):
         try:
             yield temporary
             _sync(temporary)
@@ -85,6 +89,23 @@ def locked(path: Path, lock: Path) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()
         os.close(descriptor)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a job that lives holds this lock file; a killed one's is there, but free."""
+    import fcntl
+
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_open_file(descriptor: int, path: Path) -> bool:

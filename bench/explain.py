@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .config import Config, instantiate
 from .metrics import fidelity
 from .metrics.concentration import diffusion_index, gini_paper
+from .progress import track
 from .types import Attribution, Sample
-from .zoo import conditioned
+from .zoo import condition_of, conditioned
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,18 @@ class Explained:
     sr: Tensor
     found: Sequence[Attribution]
     seconds: float
+
+
+def walk(
+    net: nn.Module, config: Config, device: torch.device, dtype: torch.dtype, what: str
+) -> Iterator[tuple[Sample, nn.Module, Tensor]]:
+    """(sample, network that takes an image alone, LR image (3, h, w)), one by one: for what is no map. what: of the
+    progress bar. Raises UserError for conditions that the network does not read."""
+    dataset = instantiate(config.dataset)
+    dataset.check_conditions(config.model.name, config.model.scale, condition_of(net))
+    samples = dataset.samples(config.model.scale)
+    for sample in track(samples, len(dataset), 0, f"{what} of {config.model.name}", config.machine.progress):
+        yield sample, conditioned(net, sample.condition), lr_tensor(sample, device, dtype)
 
 
 def explain(

@@ -24,7 +24,6 @@ from .types import UserError, Window
 LR = (64, 64)  # the size of the paper's test images
 WINDOW = 16  # SR pixels, in the centre
 LAM_TIMED = 4.0  # seconds of one gradient up to which LAM is run; beyond, n_steps times the gradient is stated
-CHUNKED = 2048.0  # MiB of one gradient from which LAM takes one image a pass
 SLOW = 30.0  # seconds from which a call is made once
 BUDGET = 6.0  # seconds after which no call is repeated
 REPEATS = 4
@@ -108,8 +107,7 @@ def _lam(model: ModelConfig, machine: MachineConfig, found: dict[str, Any]) -> d
     net, lr, peak = _prepared(model, machine)
     side = model.scale * LR[0]
     window = Window(y=(side - WINDOW) // 2, x=(side - WINDOW) // 2, size=WINDOW)
-    chunk = 1 if found["gradient_peak_mib"] > CHUNKED else None
-    seconds = _seconds(lambda: method(net, lr, window, chunk=chunk), lr.device)
+    seconds = _seconds(lambda: method(net, lr, window), lr.device)
     return {"lam_s": seconds, "lam_how": "timed", "lam_peak_mib": peak()}
 
 
@@ -178,23 +176,15 @@ def _resident(entry: str) -> float:
 
 def _seconds(call: Callable[[], Any], device: Any) -> float:
     """The least of a few, since whatever else the machine does only adds; the first warms up, and a slow one is all."""
-    first = _once(call, device)
+    from .ceiling import seconds
+
+    first = seconds(call, device)
     if first > SLOW:
         return first
-    times = [_once(call, device)]
+    times = [seconds(call, device)]
     while len(times) < REPEATS and sum(times) < BUDGET:
-        times.append(_once(call, device))
+        times.append(seconds(call, device))
     return min(times)
-
-
-def _once(call: Callable[[], Any], device: Any) -> float:
-    import torch
-
-    begin = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

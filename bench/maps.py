@@ -48,6 +48,7 @@ class Survey:
     overlap: pd.DataFrame
     distance: pd.DataFrame
     reach: pd.DataFrame
+    far: pd.DataFrame
 
 
 def numbered(records: pd.DataFrame) -> pd.DataFrame:
@@ -123,12 +124,14 @@ def survey(records: pd.DataFrame) -> Survey:
         reach.append([[radius_of_mass(each, away, share) for share in SHARES] for each in maps])
     index = pd.Index([row["index"] for row in agreement])
     correlation, overlap = np.mean(matrices, axis=0)
+    radius = _per_image(reach, index)
     return Survey(
         pd.DataFrame(agreement),
         pd.DataFrame(correlation, models, models),
         pd.DataFrame(overlap, models, models),
         _distance(_per_image(profiles, index), models, radii),
-        _reach(_per_image(reach, index), models),
+        _reach(radius, models),
+        pd.DataFrame(radius[:, :, -1], index.unique(), models),
     )
 
 

@@ -13,12 +13,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from . import hdf5
 from .data import Dataset, FolderDataset, Source, images_of, unique_names
 from .downsampling import DOWNSAMPLING
 from .images import natural_key
+from .printable import printable
 from .types import UserError
 
 MATCHING = ("name", "order")
+MAX_IMAGES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +78,13 @@ class StoredSource(Source):
 
     def _image(self, group: str) -> NDArray[np.uint8] | None:
         with _opened(self.file) as file:
-            if group not in file:
+            if group not in file or (self.row is None and self.name not in hdf5.member(file, group)):
                 return None
-            stored: Any = file[group] if self.row is not None else file[group].get(self.name)
-            if stored is None:
-                return None
-            image = np.asarray(stored[self.row] if self.row is not None else stored[()])
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            if self.row is None:
+                image = hdf5.values(hdf5.member(file, group), self.name)
+            else:
+                image = hdf5.values(file, group, self.row)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise UserError(
                 f"'{self.name}' in {self.file} is {image.dtype} of shape {image.shape}; images are uint8 (h, w, 3) RGB."
             )
@@ -128,16 +131,19 @@ class HDF5Dataset(Dataset):
 
     def _all_sources(self) -> list[Source]:
         with _opened(self.file) as file:
-            if "hr" not in file or not len(file["hr"]):
+            if "hr" not in file or not len(images := hdf5.member(file, "hr")):
                 raise UserError(f"{self.file} has no images under 'hr'; see lamscope.pairs.HDF5Dataset for the layout.")
-            if not isinstance(file["hr"], h5py.Group):
-                n = len(file["hr"])
-                names = file["names"].asstr()[()] if "names" in file else [f"{i:04d}" for i in range(n)]
-                if len(set(names)) != n:
+            if not isinstance(images, h5py.Group):
+                if (n := len(images)) > MAX_IMAGES:
+                    raise UserError(f"{self.file} claims {n} images, more than {MAX_IMAGES}.")
+                names = hdf5.names(file, "names") if "names" in file else [f"{i:04d}" for i in range(n)]
+                if len(names) != n or len(set(names)) != n:
                     raise UserError(f"{self.file} has {n} images, but {len(set(names))} different names.")
-                return [StoredSource(str(name), self.file, row=i) for i, name in enumerate(names)]
-            names = list(file["hr"])
-            if not file["hr"].id.get_create_plist().get_link_creation_order():
+                return [StoredSource(name, self.file, row=i) for i, name in enumerate(names)]
+            names = list(images)
+            if odd := [name for name in names if printable(name) != name]:
+                raise UserError(f"{self.file} has an image whose name cannot be shown, '{printable(odd[0])}'.")
+            if not images.id.get_create_plist().get_link_creation_order():
                 names.sort(key=lambda name: natural_key(Path(name)))
             return [StoredSource(name, self.file) for name in names]
 
@@ -150,5 +156,6 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
-        raise UserError(f"'{path}' is not a readable HDF5 file: {str(error).splitlines()[0]}.") from error
+    except hdf5.DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\". ")
+        raise UserError(f"'{path}' is not a readable HDF5 file: {reason}.") from error

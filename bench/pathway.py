@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from .config import Config, instantiate
-from .explain import lr_tensor
+from .explain import walk
 from .figures import path as figure
 from .figures import style
-from .progress import track
 from .report.benchmark import publish
-from .zoo import condition_of, conditioned, load, prepare, weight_folders
+from .zoo import load, prepare, weight_folders
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,8 @@ def measure(config: Config) -> list[Followed]:
     asked: Paths = instantiate(config.trial)
     detector = instantiate(config.attribution["detector"])
     plain, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
-    dataset = instantiate(config.dataset)
-    dataset.check_conditions(config.model.name, config.model.scale, condition_of(plain))
     found = []
-    samples = dataset.samples(config.model.scale)
-    for sample in track(samples, len(dataset), 0, f"paths of {config.model.name}", config.machine.progress):
-        net, lr = conditioned(plain, sample.condition), lr_tensor(sample, device, dtype)
+    for sample, net, lr in walk(plain, config, device, dtype, "paths"):
         frames, images = [], {}
         for label, path in asked.paths.items():
             along = trace(net, lr, sample.windows[0], path, detector, asked.n_steps)

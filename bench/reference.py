@@ -16,10 +16,10 @@ import pandas as pd
 from .cellfile import COLUMNS
 from .durable import replacing
 from .store import read_provenance
-from .table import ONE_OF, PLACE, common, read_records
+from .table import ONE_OF, PLACE, common, missing_shards, read_records
 from .types import UserError
 
-SHIPPED = "shipped_lam.csv"
+SUFFIX = "_lam.csv"
 FACTS = ["model", "family", "n_parameters", "channels", "dataset", "attribution", "detector", "seed"]
 WHERE = [*PLACE, "window_size", "lr_h", "lr_w", "lr_digest", "scale"]
 KEPT = [*FACTS, *WHERE, "di", "psnr_y", "psnr_rgb", "ssim_y", "status", "digest"]
@@ -39,17 +39,20 @@ class Reference:
         return sorted(self.records["model"].unique())
 
 
-def shipped() -> Path:
-    """The reference results that come with the package, or with the checkout it is run from."""
+def shipped(name: str = "shipped") -> Path:
+    """Reference results that come with the package, or with the checkout it is run from: <name>_lam.csv."""
+    names = []
     for package in ("lamscope.stored", "lamscope"):
         try:
-            folder = resources.files(package)
+            folder = Path(str(resources.files(package)))
         except ModuleNotFoundError:
             continue
         folder = folder if package != "lamscope" else folder / ".." / "results" / "reference"
-        if (found := Path(str(folder / SHIPPED))).is_file():
+        if (found := folder / f"{name}{SUFFIX}").is_file():
             return found.resolve()
-    raise UserError(f"The stored reference results ({SHIPPED}) are not installed; name a file with reference=FILE.")
+        names += [file.name.removesuffix(SUFFIX) for file in sorted(folder.glob(f"*{SUFFIX}"))]
+    known = f"lamscope brings {', '.join(dict.fromkeys(names))}" if names else "lamscope's own are not installed"
+    raise UserError(f"There is no reference '{name}': {known}; a file of yours is named with reference=FILE.csv.")
 
 
 def protocol(attribution: dict[str, Any], dataset: dict[str, Any], precision: str) -> dict[str, Any]:
@@ -63,8 +66,9 @@ def protocol(attribution: dict[str, Any], dataset: dict[str, Any], precision: st
 
 def store(runs: list[Path], file: Path) -> Reference:
     """Write the records of finished cells as a reference. Raises UserError where they are not of one protocol."""
-    shared, notes = common(read_records(runs))
-    if notes:
+    records = read_records(runs)
+    shared, notes = common(records)
+    if notes := [*notes, *missing_shards([frame for _, frame in records.groupby("file")])]:
         raise UserError(f"A reference needs whole runs: {notes[0]}")
     shared = shared.sort_values(["model", *PLACE], kind="stable")
     identities = {path: read_provenance(path)["identity"] for path in sorted(shared["file"].unique())}

@@ -1,14 +1,15 @@
-"""One cell: model × data set × attribution × seed. Samples in, tensors and records out."""
+"""One cell: model × data set × attribution × seed, or a shard of its images. Samples in, tensors and records out."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import shards, store
 from .background import Behind, ahead
 from .config import Config, instantiate
 from .environment import describe
@@ -16,14 +17,14 @@ from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
 from .progress import track
 from .types import UserError
-from .zoo import Origin, condition_of, load, precision, prepare, weight_folders
+from .zoo import Origin, condition_of, load, network_identity, precision, prepare, weight_folders
 
 # settings of a data set that the hash of its images makes superfluous
 PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known", "strict", "conditions")
 
 
 def run_cell(config: Config) -> Path:
-    """Compute what is missing of one cell and return its finished HDF5 file.
+    """Compute what is missing of one cell, or of one shard of it, and return its finished HDF5 file.
 
     Rerunning is resuming: images already stored are skipped (on_existing=skip), computed again (redo) or an error
     (fail). Raises UserError for anything the user can mend, before the first image where that is possible.
@@ -32,37 +33,43 @@ def run_cell(config: Config) -> Path:
     dataset = instantiate(config.dataset)
     method = instantiate(config.attribution)
     chunk = _chunk(config)
+    shard = shards.parse(config.shard, len(dataset))
     dataset.check(config.model.scale, config.model.min_size)
     net, origin = load(config.model, weight_folders(config.machine.weights), device, dtype)
     dataset.check_conditions(config.model.name, config.model.scale, condition_of(net))
     identity = _identity(config, dataset.manifest()["sha256"], origin)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    path = cell_path(config, dataset.name, digest)
-    _apply_on_existing(path, config.on_existing)
+    whole = cell_path(config, dataset.name, digest)
+    path, shard = shards.place(whole, shard, _redo(config.on_existing))
+    if config.on_existing == "fail" and store.exists(path):
+        raise UserError(f"{path} exists already (on_existing=fail).")
+    mine = shard.indices(len(dataset))
     about = {
         "digest": digest,
         "identity": identity,
         "config": asdict(config),
+        "n_images": len(dataset),
+        "shard": shard.name,
         "weights_file": origin.file,
         "environment": describe(device, config.machine.precision),
     }
-    with store.CellWriter(
-        path, about, len(dataset), _labels(config, dataset.name, digest, n_parameters(net))
-    ) as writer:
+    labels = _labels(config, dataset.name, digest, n_parameters(net)) | ({"shard": shard.name} if shard.name else {})
+    with store.CellWriter(path, about, mine, labels) as writer:
         try:
             done = writer.done()
-            if len(done) < len(dataset):
-                samples = ahead(dataset.samples(config.model.scale, skip=sorted(done)))
-                label = f"{config.model.name} on {dataset.name}"
+            if len(done) < len(mine):
+                skip = {*range(len(dataset))} - {*mine} | done
+                samples = ahead(dataset.samples(config.model.scale, skip=sorted(skip)))
+                label = " ".join([config.model.name, "on", dataset.name, *filter(None, [shard.name])])
                 with precision(config.machine.precision, device), Behind() as behind:
                     found = explain(net, samples, method, chunk, device, dtype)
-                    for explained in track(found, len(dataset), len(done), label, config.machine.progress):
+                    for explained in track(found, len(mine), len(done), label, config.machine.progress):
                         behind.do(_write, writer, explained)
             writer.finish()
-        except UserError:
-            raise
         except Exception as error:
-            writer.fail(error)
+            if not isinstance(error.__cause__, OSError):  # a disk that refuses is no failure of this cell
+                with suppress(UserError):  # the error itself says more than that it could not be recorded
+                    writer.fail(error)
             raise
     return path
 
@@ -103,14 +110,9 @@ def _detector(node: dict[str, Any]) -> str:
 
 def _identity(config: Config, images: str, origin: Origin) -> dict[str, Any]:
     """Everything that decides the numbers; not the device, the chunk or the launcher."""
-    model = config.model
     return {
         "schema": store.SCHEMA_VERSION,
-        "net": model.net,
-        "wrappers": model.wrappers,
-        "scale": model.scale,
-        "weights": origin.sha256,
-        "source": origin.source_sha256,
+        **network_identity(config.model, origin),
         "images": images,
         "dataset": {k: v for k, v in config.dataset.items() if k not in PLACES},
         "attribution": config.attribution,
@@ -127,10 +129,7 @@ def _chunk(config: Config) -> int | None:
     return config.chunk
 
 
-def _apply_on_existing(path: Path, policy: str) -> None:
+def _redo(policy: str) -> bool:
     if policy not in ("skip", "redo", "fail"):
         raise UserError(f"on_existing is skip, redo or fail, not '{policy}'.")
-    if policy == "redo":
-        store.remove(path)
-    elif policy == "fail" and store.exists(path):
-        raise UserError(f"{path} exists already (on_existing=fail).")
+    return policy == "redo"

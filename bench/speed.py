@@ -1,13 +1,13 @@
 """The benchmark: seconds a map of the reference's plain loop, of captum and of `lam`, in one process, and map errors.
 
 Contenders take turns, so that the machine's moods hit all of them; what counts is the ratio. With machine.threads=1 a
-CPU's own time is taken, which is the same on a busy machine. A row is kept in
-<results>/speed as soon as it is measured: a stopped benchmark goes on where it stopped (on_existing=redo: anew).
+CPU's own time is taken, which is the same on a busy machine. A row is kept in <results>/speed as soon as it is
+measured: a stopped benchmark goes on where it stopped, unless the code or the settings are others (on_existing=redo:
+anew in any case).
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,15 +27,15 @@ from .attribution.quadrature import midpoint
 from .attribution.savings import multiply_adds, spared
 from .ceiling import matrix_flops, seconds
 from .config import Config, compose, instantiate
-from .durable import replacing
-from .environment import describe
+from .environment import commit, describe
 from .explain import lr_tensor
+from .kept import kept, place
 from .metrics.concentration import diffusion_index
 from .report.benchmark import publish
 from .rivals import PLAIN_STEPS, captum_gradients, plain_loop
 from .runner import run_cell
 from .types import UserError, Window
-from .zoo import load, prepare, weight_folders
+from .zoo import conditioned, load, prepare, weight_folders
 
 LIMIT_STEPS = 400
 FEW_STEPS = 12  # by then the map is as close to its limit as the reference's with 50; the table says whether it is
@@ -46,12 +46,16 @@ QUICK_MAP = 3.0  # seconds of a map up to which a whole run is measured, and of 
 
 def measure(config: Config) -> list[dict[str, Any]]:
     """One row, or two for quick networks, on the data set's first image. Networks without weights have no errors."""
-    device, dtype = prepare(config)
+    device, _ = prepare(config)
     about = describe(device, config.machine.precision)
     name = f"{config.model.name}-{about['device']}-{config.machine.precision}".replace(" ", "_").replace("/", "_")
-    kept = Path(config.results) / "speed" / f"{name}.json"
-    if kept.exists() and config.on_existing == "skip":
-        return json.loads(kept.read_text("utf-8"))
+    made_of = {"commit": commit(), "attribution": config.attribution, "dataset": config.dataset}
+    file = place(Path(config.results) / "speed", name, made_of)
+    return kept(file, config.on_existing, lambda: _rows(config, about))
+
+
+def _rows(config: Config, about: dict[str, Any]) -> list[dict[str, Any]]:
+    device, dtype = prepare(config)
     trained = True
     try:
         net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
@@ -60,7 +64,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
         config = replace(config, model=replace(config.model, weights=None))
         net, _ = load(config.model, [], device, dtype)
     sample = next(iter(instantiate(config.dataset).samples(config.model.scale)))
-    lr = lr_tensor(sample, device, dtype)
+    net, lr = conditioned(net, sample.condition), lr_tensor(sample, device, dtype)
     lam: PathAttribution = instantiate(config.attribution)
     window = sample.windows[0]
     rows = [_row(config, net, lr, window, lam)]
@@ -74,11 +78,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
         rows.append(_row(config, net, tiled, Window(at, at, window.size), lam))
     labels = {"network": config.model.name, "weights": "trained" if trained else "random"}
     where = {"device": about["device"], "precision": config.machine.precision, "threads": torch.get_num_threads()}
-    rows = [labels | row | where for row in rows]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(kept) as part:
-        part.write_text(json.dumps(rows), encoding="utf-8")
-    return rows
+    return [labels | row | where for row in rows]
 
 
 def conclude(config: Config, results: list[list[dict[str, Any]]]) -> None:

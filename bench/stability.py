@@ -13,18 +13,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from .attribution.lam import PathAttribution
 from .config import Config, instantiate
+from .data import Dataset
 from .downsampling import DOWNSAMPLING
 from .explain import lr_tensor
 from .figures import stability as figure
 from .figures import style
+from .kept import kept, place
 from .metrics.concentration import diffusion_index, effective_pixels
 from .progress import track
 from .report.paper import Column, PaperTable, write_table
 from .types import Sample, UserError, Window
-from .zoo import load, prepare, weight_folders
+from .zoo import load, network_identity, precision, prepare, weight_folders
 
 SHIFTS = (4, 8)  # SR pixels, each up, down, left and right
 WINDOWS = (8, 16, 32, 64)
@@ -44,11 +47,27 @@ FACTORS = {
 
 
 def measure(config: Config) -> list[dict[str, Any]]:
-    """One row per image × choice: model, image, factor, setting, di in percent, effective_pixels, lr (side)."""
+    """One row per image × choice: model, image, factor, setting, di in percent, effective_pixels, lr (side).
+
+    Kept in <results>/stability/<set>/<network>-<digest>.json, so that a stopped command goes on with the next network.
+    """
     device, dtype = prepare(config)
-    net, _ = load(config.model, weight_folders(config.machine.weights), device, dtype)
-    method: PathAttribution = instantiate(config.attribution)
+    net, origin = load(config.model, weight_folders(config.machine.weights), device, dtype)
     dataset = instantiate(config.dataset)
+    identity = {
+        **network_identity(config.model, origin),
+        "images": dataset.manifest()["sha256"],
+        "dataset": {key: config.dataset[key] for key in ("downsampling", "window")},
+        "attribution": config.attribution,
+        "precision": config.machine.precision,
+        "choices": [SHIFTS, WINDOWS, LR_SIDES, SIGMAS, KERNELS, STEPS],
+    }
+    file = place(Path(config.results) / "stability" / dataset.name, config.model.name, identity)
+    return kept(file, config.on_existing, lambda: _rows(config, net, dataset, device, dtype))
+
+
+def _rows(config: Config, net: nn.Module, dataset: Dataset, device: Any, dtype: Any) -> list[dict[str, Any]]:
+    method: PathAttribution = instantiate(config.attribution)
     rows = []
     samples = dataset.samples(config.model.scale)
     for sample in track(samples, len(dataset), 0, f"stability of {config.model.name}", config.machine.progress):
@@ -56,7 +75,8 @@ def measure(config: Config) -> list[dict[str, Any]]:
         for factor, setting, other, window, way in choices(sample, method):
             key = (other.lr.tobytes(), window, way)  # the setting of the run itself comes up under every factor
             if key not in known:
-                found = way(net, lr_tensor(other, device, dtype), window).map
+                with precision(config.machine.precision, device):
+                    found = way(net, lr_tensor(other, device, dtype), window).map
                 known[key] = diffusion_index(found), effective_pixels(found)
             di, effective = known[key]
             row = {"model": config.model.name, "family": config.model.family, "image": sample.name, "factor": factor}

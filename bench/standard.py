@@ -30,7 +30,7 @@ class Known:
     not established. sizes: name → [width, height]. at_least: name → [width, height] that a crop of the image proves.
     any_size: [[width, height], …] that every image has one of. folders: names of its folder, any case. page: where
     it is published. terms: for what it may be used. bicubic: scale → [PSNR-Y, SSIM-Y] of MATLAB's bicubic as papers
-    print it. unchecked: what is not known, for the message.
+    print it. bicubic_note: why ours may differ. unchecked: what is not known, for the message.
     """
 
     title: str
@@ -44,6 +44,7 @@ class Known:
     at_least: Mapping[str, Sequence[int]] = field(default_factory=dict)
     any_size: Sequence[Sequence[int]] = ()
     bicubic: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    bicubic_note: str | None = None
     unchecked: str | None = None
 
     def expected(self) -> list[str]:

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from .cellfile import (
+    DAMAGE,
     SCHEMA_VERSION,
     Damaged,
     columns_of,
     first_line,
-    member,
     merge,
     opened,
     pack_part,
@@ -36,6 +36,9 @@ from .cellfile import (
     to_json,
 )
 from .durable import locked, replacing, reporting, temporary_of
+from .hdf5 import member, values
+from .rows import checked_columns, checked_provenance, checked_tensors
+from .scores import SCORES, score_file
 from .types import UserError
 
 _log = logging.getLogger(__name__)
@@ -198,12 +201,13 @@ def exists(path: str | Path) -> bool:
 
 
 def remove(path: str | Path) -> None:
-    """Forget a cell: its file, its parts, its failure. Raises UserError when a job is writing it."""
+    """Forget a cell: its file, its parts, its failure, its added scores. Raises UserError when a job is writing it."""
     path = Path(path)
     if not path.parent.is_dir():
         return
     with reporting(path), locked(path, _lock(path)):
-        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path))):
+        added = [score_file(path, name) for name in SCORES]
+        for file in (path, temporary_of(path), _failed(path), temporary_of(_failed(path)), *added):
             file.unlink(missing_ok=True)
         if _parts(path).exists():
             shutil.rmtree(_parts(path))
@@ -229,17 +233,17 @@ def read_columns(path: str | Path, partial: bool = False) -> dict[str, np.ndarra
     path = Path(path)
     if not path.exists():
         try:
-            rows = _rows_so_far(path, partial)
+            columns = _columns_so_far(path, partial)
         except FileNotFoundError:  # merged and removed while we were looking
-            rows = []
+            columns = {}
         if not path.exists() and (_parts(path).exists() or _failed(path).exists()):
-            return columns_of(rows)
+            return columns
     with opened(path) as file:
         records = member(file, "records")
-        return {name: text_of(member(records, name)[:]) for name in records}
+        return checked_columns({name: text_of(values(records, name)) for name in records})
 
 
-def _rows_so_far(path: Path, partial: bool) -> list[dict[str, Any]]:
+def _columns_so_far(path: Path, partial: bool) -> dict[str, np.ndarray]:
     rows = []
     file = _failed(path)
     try:
@@ -247,9 +251,11 @@ def _rows_so_far(path: Path, partial: bool) -> list[dict[str, Any]]:
             rows.append(dict(json.loads(file.read_text(encoding="utf-8"))["record"]))
         for file in sorted(_parts(path).glob("*.npz")) if partial else []:
             rows += read_part(file, whole=False)[0]["records"]
-    except (Damaged, ValueError, TypeError, KeyError) as damage:
+        return checked_columns(columns_of(rows))
+    except FileNotFoundError:
+        raise
+    except (Damaged, *DAMAGE) as damage:
         raise UserError(f"{file} is damaged: {first_line(damage)}.") from damage
-    return rows
 
 
 def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -261,15 +267,15 @@ def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = Non
     with opened(Path(path)) as file:
         tensors = member(file, "tensors")
         for group in (member(tensors, name) for name in tensors):
-            rows = np.flatnonzero(member(group, "index")[:] == int(index))
+            rows = np.flatnonzero(values(group, "index") == int(index))
             if rows.size:
                 wanted = [name for name in group if name not in ("index", "provenance")] if names is None else names
-                return {name: member(group, name)[rows[0]] for name in wanted}
+                return checked_tensors({name: values(group, name, int(rows[0])) for name in wanted})
     raise UserError(f"{path} has no image {index}.")
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """How a finished cell was made. When several environments computed it, `also` lists the others."""
     with opened(Path(path)) as file:
-        first, *others = (json.loads(text) for text in text_of(member(file, "provenance")[:]))
+        first, *others = (checked_provenance(json.loads(text)) for text in text_of(values(file, "provenance")))
     return {**first, "also": others} if others else first

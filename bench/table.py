@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from .cellfile import COLUMNS
+from .scores import SCORES, read_score, score_file
+from .shards import missing
 from .statistics import RESAMPLES, bootstrap_mean, rank_test
 from .store import cells, read_columns
 from .types import UserError
@@ -25,22 +29,26 @@ ONE_OF = {  # what must agree before diffusion indices may be averaged or compar
     "window_size": "window sizes",
 }
 PLACE = ["index", "image", "window_y", "window_x"]
-MEANS = ["di", "psnr_y", "psnr_rgb", "ssim_y"]
+MEANS = ["di", "psnr_y", "psnr_rgb", "ssim_y"]  # and what of SCORES there is
 
 
 def read_records(source: Source = "results/runs", partial: bool = False) -> pd.DataFrame:
-    """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS.
+    """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS, and those of
+    scores.SCORES that any of the runs was given.
 
     source: a folder (with everything below it), one .h5 file, or several of either. A failed cell is one row with
     status "failed" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
-    in columns of text. Raises UserError for a missing source and for a file that is damaged or not ours.
+    in columns of text. Shards of a cell are read as one, with a
+    warning where some are missing. Raises UserError for a missing source and for a file that is damaged or not ours.
     """
     frames = []
     for path in _paths(source):
         columns = read_columns(path, partial)
-        frame = pd.DataFrame(columns).assign(file=str(path))
+        frame = pd.DataFrame(columns).assign(file=str(path), **_scores(path, columns))
         if len(frame):
             frames.append(frame)
+    for note in missing_shards(frames):
+        warnings.warn(note, stacklevel=2)
     records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     for name, (kind, _, _) in COLUMNS.items():  # a failed cell has few of them
         if kind is str:
@@ -48,6 +56,33 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
         elif name not in records:
             records[name] = np.nan
     return records[[*COLUMNS, *(name for name in records if name not in COLUMNS)]]
+
+
+def missing_shards(frames: Iterable[pd.DataFrame]) -> list[str]:
+    """A sentence for each cell that is stored in shards of which some are not there. frames: one a file."""
+    here: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for frame in frames:
+        if "shard" in frame:
+            here[frame["model"].iloc[0], frame["digest"].iloc[0]] |= set(
+                frame.loc[frame["status"] != "failed", "shard"]
+            )
+    return [
+        f"{model}-{digest} is not whole: shards {named} are missing, -m shard={named} computes them."
+        for (model, digest), shards in sorted(here.items())
+        if (named := ",".join(missing(shards)))
+    ]
+
+
+def _scores(cell: Path, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """The scores that were added to a cell after its run, one value a row. Raises UserError for another cell's."""
+    found = {}
+    for name in SCORES:
+        if "index" in columns and (stored := read_score(cell, name)) is not None:
+            about, values = stored
+            if not str(about["digest"]).startswith(str(columns["digest"][0])):
+                raise UserError(f"{score_file(cell, name)} belongs to another computation; remove it.")
+            found[name] = [values.get(int(index), np.nan) for index in columns["index"]]
+    return found
 
 
 def _paths(source: Source) -> list[Path]:
@@ -94,10 +129,14 @@ def common(records: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return shared, notes + _failures(records)
 
 
-def by_image(shared: pd.DataFrame, columns: Iterable[str] = MEANS) -> dict[str, pd.DataFrame]:
-    """For each column a table, images (by index) × networks (sorted), averaged over windows. shared: from `common`."""
+def by_image(shared: pd.DataFrame, columns: Iterable[str] | None = None) -> dict[str, pd.DataFrame]:
+    """For each column a table, images (by index) × networks (sorted), averaged over windows. shared: from `common`.
+
+    columns: None: MEANS, and what of SCORES there is.
+    """
     images = shared.groupby(["model", "index"], sort=True)
-    return {name: images[name].mean().unstack("model") for name in columns}
+    chosen = [*MEANS, *(name for name in SCORES if name in shared)] if columns is None else columns
+    return {name: images[name].mean().unstack("model") for name in chosen}
 
 
 def ranking(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
@@ -105,9 +144,10 @@ def ranking(records: pd.DataFrame, level: float = 0.95, n_resamples: int = RESAM
 
     Windows are averaged within an image, and images are what the bootstrap resamples (the same ones for every network
     and column). Columns: rank, model, family, n_parameters (−1: unknown), n_images, n_windows, mean_rank (of DI over
-    images, 1: the largest), then for di, psnr_y, psnr_rgb and ssim_y the mean over images, its interval (_low, _high;
-    BCa) and the median (_median); DI in percent, PSNR in dB. What is not finite for one image is NaN. `attrs["notes"]`:
-    one sentence for each thing that is missing, empty when nothing is; `attrs["test"]`: the RankTest behind mean_rank.
+    images, 1: the largest), then for di, psnr_y, psnr_rgb, ssim_y and added scores the mean over images, its interval
+    (_low, _high; BCa) and the median (_median); DI in percent, PSNR in dB. What is not finite for one image is NaN.
+    `attrs["notes"]`: one sentence for each thing that is missing, empty when nothing is; `attrs["test"]`: the RankTest
+    behind mean_rank.
     Raises UserError as `common` does.
     """
     shared, notes = common(records)

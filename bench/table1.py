@@ -17,6 +17,7 @@ from .config import Config, ModelConfig, read_model
 from .report.paper import Column, PaperTable, write_table
 from .report.terminal import interval
 from .runner import run_cell
+from .shards import beside
 from .table import ranking, read_records
 from .types import UserError
 from .weights import WeightsMissing
@@ -69,10 +70,10 @@ def measure(config: Config) -> dict[str, Any] | None:
 
 def conclude(config: Config, results: list[dict[str, Any] | None]) -> None:
     """Print the table and write <results>/tables/table1_<data set>.csv, .md and .tex."""
-    files = {row["model"]: row["file"] for row in results if row and row["file"] is not None}
+    files = {row["model"]: beside([row["file"]]) for row in results if row and row["file"] is not None}
     if not files:
         raise WeightsMissing("None of these networks has its weights here: name a folder with machine.weights=FOLDER.")
-    records = read_records(files.values())
+    records = read_records(file for found in files.values() for file in found)
     fields = catalogue(config, [name for name in files if _of_the_zoo(name)], measure=True).set_index("name")
     rules = catalogue(config, list(ROWS)).set_index("name")["receptive_field"]
     rgb = _rows(records[records["detector"] == "rgb"], fields)

@@ -14,6 +14,10 @@ class UserError(Exception):
     """A mistake the user can mend. The message is one finished sentence; the command line exits with 2."""
 
 
+class NotApplicable(UserError):
+    """A method or a question that is not defined here, and why: recorded as a result, not mended."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A square of SR pixels whose reconstruction is explained.

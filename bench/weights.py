@@ -1,18 +1,17 @@
-"""Weights: find the file, check its sha256, read it without ever executing code, and say what does not fit."""
+"""Weights: find the file, check its sha256, and put what `checkpoints` reads into a network, or say what misfits."""
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .checkpoints import first_line
+from .checkpoints import metadata as metadata
+from .checkpoints import read as read
 from .config import ModelConfig
 from .fetch import cached
 from .types import UserError
@@ -20,9 +19,6 @@ from .types import UserError
 
 class WeightsMissing(UserError):
     """The published file of a network is not on this machine."""
-
-
-WRAPPINGS = ("params_ema", "params", "state_dict", "model")
 
 
 def sha256_of(path: Path) -> str:
@@ -84,56 +80,18 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("lamscope.models"))) / "weights"
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The state dict of a .safetensors file or a PyTorch checkpoint, on the CPU, without `module.` prefixes.
-
-    A checkpoint may hold its weights under params_ema, params, state_dict or model. Nothing in the file is executed.
-    Raises UserError for a file that is truncated, of another kind, or needs code to be loaded.
-    """
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for key in WRAPPINGS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not content or not all(isinstance(k, str) for k in content):
-        raise UserError(f"{path} holds no state dict of named tensors.")
-    state = {k.removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not state:
-        raise UserError(f"{path} holds no state dict of named tensors.")
-    broken = next((k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()), None)
-    if broken is not None:
-        raise UserError(f"{path} holds NaN or infinite values in '{broken}'.")
-    return state
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as f:
-            return {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (a safetensors file is no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable safetensors file: {_first_line(error)}") from error
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is not loaded: it is damaged, no checkpoint, or wants to execute code, which is never allowed."
-        ) from error
-    except Exception as error:  # a parser fed with arbitrary bytes may raise anything; all of it means the same
-        raise UserError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160] + "."
-
-
 def load_into(core: nn.Module, state: dict[str, Tensor], source: str, name: str) -> None:
     """Load a state dict under the official names. Raises UserError that names what does not fit."""
     translate = getattr(type(core), "from_official", None)
-    if translate is not None:
-        state = translate(state)
+    try:
+        state = state if translate is None else translate(state)
+    except (
+        KeyError,
+        ValueError,
+        IndexError,
+        RuntimeError,
+    ) as error:  # of names and shapes that only the right file has
+        raise UserError(f"{source} does not fit '{name}': {first_line(error)}") from error
     try:
         result = core.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -147,14 +105,3 @@ def load_into(core: nn.Module, state: dict[str, Tensor], source: str, name: str)
 def _some(items: list[str], n: int = 3) -> str:
     more = f" and {len(items) - n} more" if len(items) > n else ""
     return "; ".join(item.rstrip(".") for item in items[:n]) + more
-
-
-def metadata(path: Path) -> dict[str, str]:
-    """What the header of a .safetensors file says of its origin; empty for other files."""
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="pt") as f:
-            return dict(f.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable safetensors file: {_first_line(error)}") from error

@@ -129,6 +129,17 @@ def load(
     return net, Origin(None if path is None else path.name, file_hash, source_hash(model))
 
 
+def network_identity(model: ModelConfig, origin: Origin) -> dict[str, Any]:
+    """Everything that decides what a network computes, as JSON values."""
+    return {
+        "net": model.net,
+        "wrappers": model.wrappers,
+        "scale": model.scale,
+        "weights": origin.sha256,
+        "source": origin.source_sha256,
+    }
+
+
 def source_hash(model: ModelConfig) -> str | None:
     """sha256 of the file that defines a user's own network; None for networks of the zoo, which the version covers."""
     target = str(model.net.get("_target_", ""))

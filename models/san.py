@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import attend, flatten_positions
-from .layers import MeanShift, SuperResolver, channel_weights, conv, require_size, shuffle_upsampler
+from .layers import MeanShift, SuperResolver, channel_weights, conv, shuffle_upsampler
 
 N_ITERATIONS = 5  # of the square root: few enough that their number is part of the network
 COVARIANCE_SIDE = 1000  # of larger images the centre alone is pooled
@@ -142,7 +142,6 @@ class SAN(SuperResolver):
 
     def features(self, lr: Tensor) -> Tensor:
         """Never local: the last step looks at a whole quarter of what has come out of attention over all channels."""
-        require_size(lr, 4, "SAN")
         shallow = self.head(self.sub_mean(lr))
         x = source = self.non_local(shallow)
         for group in self.RG:

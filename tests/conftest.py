@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 # before anything imports torch, and for the commands that tests start: the workers of a run share the cores
@@ -30,7 +31,19 @@ def shared_folder() -> Path | None:
     return None
 
 
+@cache
+def is_large(name: object) -> bool:
+    """Whether a test's parameter names a network of more than 1.5 million parameters: such tests are slow ones."""
+    from lamscope.config import options, read_model
+
+    return isinstance(name, str) and name in options("model") and (read_model(name).n_parameters or 0) > 1_500_000
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if any(is_large(value) for value in parameters.values() if isinstance(value, str)):
+            item.add_marker(pytest.mark.slow)
     if shared_folder() is not None:
         return
     absent = pytest.mark.skip(reason="no shared data: neither LAMSCOPE_SHARED nor ../shared beside the repository")

@@ -1,5 +1,6 @@
 """A new network among stored ones: its place is right, and what is not comparable is refused."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -9,10 +10,14 @@ from PIL import Image
 from scipy import stats
 
 from lamscope.cli import main
+from lamscope.compare import reference_of
 from lamscope.comparison import against
 from lamscope.config import compose
 from lamscope.figures import newcomer as figure
+from lamscope.hardset import read_manifest
+from lamscope.pairs import HDF5Dataset
 from lamscope.reference import KEPT, protocol, read, require_protocol, require_same_images, shipped, store
+from lamscope.report.newcomer import difference_lines, markdown, verdict
 from lamscope.statistics import holm, sign_flip
 from lamscope.table import ranking, read_records
 from lamscope.types import UserError
@@ -70,7 +75,7 @@ def test_a_new_network_lands_among_stored_ones(place, lamscope):
     di = fresh.groupby("model")["di"].mean()
     rank = int(di.rank(ascending=False)["mine"])
     assert f"mine: rank {rank} of 3 by DI ({di['mine']:.2f} %)" in out and "sign-flip" in out
-    folder = place / "results" / "compare" / "mine"
+    folder = place / "results" / "compare" / "mine" / "stored"
     assert {path.name for path in folder.iterdir()} == {
         "ranking.csv", "differences.csv", "compare.md", "ranking.png", "ranking.pdf",
     }  # fmt: skip
@@ -151,6 +156,43 @@ def test_what_ships_is_the_default_protocol():
     assert json.loads(json.dumps(reference.protocol)) == reference.protocol
 
 
+def test_references_that_ship_have_names(place, lamscope):
+    assert reference_of(None).file == shipped() and reference_of("shipped").file == shipped()
+    code, _, err = lamscope("--config-dir", "my", "model=mine", "reference=urban100", *QUICK)
+    assert code == 2 and "There is no reference 'urban100': lamscope brings shipped, urban256;" in err
+
+
+def test_urban256_is_the_default_protocol_on_crops_that_its_manifest_rebuilds(tmp_path):
+    reference = reference_of("urban256")
+    config = compose(["dataset=hdf5", "dataset.path=urban256.h5", "attribution=lam"])
+    require_protocol(reference, protocol(config.attribution, config.dataset, config.machine.precision))
+    manifest = read_manifest(reference.file.with_name("urban256.json"))
+    table = ranking(reference.records)
+    assert not table.attrs["notes"] and (table["n_images"] == 60).all() and len(table) >= 7
+    one = reference.records[reference.records["model"] == "imdn"].sort_values("index")
+    assert one["image"].tolist() == [row["name"] for row in manifest["crops"]]
+    assert set(reference.records["dataset"]) == {"urban256"}  # what a file urban256.h5 is called too
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_urban256_is_rebuilt_from_images_that_hold_its_crops(tmp_path, monkeypatch, shared):
+    """Images of Urban100 that hold nothing but the crop, at its place."""
+    manifest = read_manifest(reference_of("urban256").file.with_name("urban256.json"))
+    (tmp_path / "Urban100").mkdir()
+    for row in manifest["crops"]:
+        with Image.open(shared / "data" / "urban256" / row["file"]) as crop:
+            whole = Image.new("RGB", (row["x"] + 300, row["y"] + 270))
+            whole.paste(crop.convert("RGB"), (row["x"], row["y"]))
+            whole.save(tmp_path / "Urban100" / row["file"], compress_level=1)
+    monkeypatch.chdir(tmp_path)
+    reference = reference_of("urban256")
+    assert main(["data", "rebuild", str(reference.file.with_name("urban256.json")), "Urban100", "out=urban256.h5"]) == 0
+    digests = reference.records.drop_duplicates("image").set_index("image")["lr_digest"]
+    for sample in HDF5Dataset(path="urban256.h5").samples(4):
+        assert hashlib.sha256(sample.lr.tobytes()).hexdigest()[:8] == digests[sample.name]
+
+
 def test_sign_flips_agree_with_scipy():
     values = np.random.default_rng(0).normal(0.4, 1, (9, 3))
     wanted = stats.permutation_test(
@@ -168,6 +210,21 @@ def test_sign_flips_agree_with_scipy():
 def test_holm_by_hand():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.5])), [0.04, 0.09, 0.09, 0.5])
     np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
+
+
+def test_the_tables_fit_a_terminal_and_say_what_they_come_to():
+    records = read(shipped()).records
+    found = against(records, "pan")
+    for value in ("di", "psnr_y"):
+        assert max(map(len, difference_lines(found, value))) <= 80
+    sure = found["di_holm"] < 0.05
+    above = int((sure & (found["di"] > 0)).sum())
+    below = int((sure & (found["di"] < 0)).sum())
+    assert above + below > 0
+    said = verdict(found, "di", "pan")
+    assert said.startswith(f"pan is above {above} network") and f"below {below}, not told apart from" in said
+    document = markdown(ranking(records), found, "pan", "T")
+    assert said in document and document.count("| against") == 2 and "PSNR-Y (dB): pan is" in document
 
 
 def test_differences_are_paired_and_ordered():

@@ -1,5 +1,7 @@
 """experiment=psnr: measured beside published, and what is said of a difference."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,30 @@ def test_the_command_measures_what_is_here_and_says_what_is_not(lamscope, tmp_pa
     assert (tmp_path / "results" / "tables" / "psnr_images.tex").read_text().count(r"\midrule") == 2
     code, _, err = lamscope("run", "experiment=psnr", "model=imdn", "dataset=folder", "dataset.path=images")
     assert code == 2 and "machine.weights=FOLDER" in err
+
+
+def test_a_stopped_command_goes_on(lamscope, tmp_path):  # noqa: F811
+    save_image(tmp_path / "images" / "0.png", (64, 48))
+    command = ("run", "experiment=psnr", "dataset=folder", "dataset.path=images", "machine.device=cpu")
+    assert lamscope(*command, "model=fsrcnn")[0] == 0
+    table = tmp_path / "results" / "tables" / "psnr_images.csv"
+    first = pd.read_csv(table)
+    (kept,) = (tmp_path / "results" / "psnr" / "images").iterdir()
+    scores = json.loads(kept.read_text())
+    kept.write_text(json.dumps(scores | {"psnr_rgb": 99.0}))  # so that it shows whether it was computed again
+    assert lamscope(*command, "model=fsrcnn,edsr_lite")[0] == 0
+    frame = pd.read_csv(table).set_index("network")
+    assert frame.psnr_rgb["fsrcnn"] == 99 and 0 < frame.psnr_rgb["edsr_lite"] < 99
+    assert lamscope(*command, "model=fsrcnn", "on_existing=fail")[0] == 2
+    assert lamscope(*command, "model=fsrcnn", "on_existing=redo")[0] == 0
+    pd.testing.assert_frame_equal(pd.read_csv(table), first)
+    kept.write_text("{")
+    code, _, err = lamscope(*command, "model=fsrcnn")
+    assert code == 2 and "is damaged; remove it" in err
+    kept.unlink()
+    save_image(tmp_path / "images" / "0.png", (64, 48), seed=1)
+    assert lamscope(*command, "model=fsrcnn")[0] == 0
+    assert pd.read_csv(table).psnr_rgb[0] != first.psnr_rgb[0]  # another image is another computation
 
 
 @pytest.mark.shared

@@ -1,5 +1,7 @@
 """experiment=stability: what is tried, and that DI is a share of the frame where effective pixels are a count."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,8 @@ def test_the_command_shows_that_the_frame_decides(lamscope, tmp_path):  # noqa: 
         "run", "experiment=stability", "model=fsrcnn,edsr_lite", "dataset.path=images", "dataset.window.mode=centre"
     )
     assert code == 0, err
+    kept = sorted((tmp_path / "results" / "stability" / "images").iterdir())
+    assert [file.name.split("-")[0] for file in kept] == ["edsr_lite", "fsrcnn"]
     table = pd.read_csv(tmp_path / "results" / "tables" / "stability.csv")
     size = table[table["part"].str.startswith("LR size")]
     shares, counts = size[: len(LR_SIDES)], size[len(LR_SIDES) :]
@@ -47,3 +51,11 @@ def test_the_command_shows_that_the_frame_decides(lamscope, tmp_path):  # noqa: 
     np.testing.assert_allclose(counts.fsrcnn, counts.fsrcnn.iloc[-1], rtol=1e-4)
     assert (tmp_path / "results" / "figures" / "stability.png").stat().st_size > 10_000
     assert "must not be compared" in out
+    for file in kept:  # so that it shows whether anything is computed again
+        file.write_text(json.dumps([row | {"di": 2 * row["di"]} for row in json.loads(file.read_text())]))
+    code, _, _ = lamscope(
+        "run", "experiment=stability", "model=fsrcnn,edsr_lite", "dataset.path=images", "dataset.window.mode=centre"
+    )
+    again = pd.read_csv(tmp_path / "results" / "tables" / "stability.csv")
+    assert code == 0
+    np.testing.assert_allclose(again.fsrcnn[: len(LR_SIDES)], 2 * table.fsrcnn[: len(LR_SIDES)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+import select
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -247,6 +250,84 @@ def test_offline_and_proxies(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UserError, match="nowhere.example cannot be found: this machine is offline, or needs a proxy"):
         fetch("https://nowhere.example/f", tmp_path / "f", SHA256)
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Tunnels to where CONNECT says, for those who know the password."""
+
+    def do_CONNECT(self) -> None:
+        asked = self.headers.get("Proxy-Authorization", "")
+        self.server.seen.append((self.path, asked))  # type: ignore[attr-defined]
+        if asked != "Basic " + base64.b64encode(b"me:secret").decode():
+            self.send_error(407, "Proxy Authentication Required")
+            return
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as there:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: there, there: self.connection}
+            while True:
+                ready, _, _ = select.select([*ends], [], [], 10)
+                for end in ready:
+                    if not (data := end.recv(1 << 16)):
+                        return
+                    ends[end].sendall(data)
+                if not ready:
+                    return
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    running = ThreadingHTTPServer(("localhost", 0), Proxy)
+    running.daemon_threads = True
+    running.seen = []  # type: ignore[attr-defined]
+    threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.delenv("NO_PROXY")
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.mark.parametrize("behaviour", ["whole", "truncates", "wrong"])
+def test_behind_a_proxy_all_is_as_without(server, proxy, tmp_path, monkeypatch, behaviour):
+    monkeypatch.setenv("https_proxy", f"http://me:secret@localhost:{proxy.server_port}")
+    if behaviour == "wrong":
+        with pytest.raises(UserError, match="sent another file than file.pth"):
+            get(server, behaviour, tmp_path)
+    else:
+        assert get(server, behaviour, tmp_path).read_bytes() == CONTENT
+    assert {path for path, _ in proxy.seen} == {f"localhost:{server.server_port}"}
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(server, proxy, tmp_path, monkeypatch):
+    monkeypatch.setenv("https_proxy", f"http://me:wrong@localhost:{proxy.server_port}")
+    with pytest.raises(UserError, match=rf"through the proxy localhost:{proxy.server_port} ") as caught:
+        get(server, "whole", tmp_path)
+    assert "407" in str(caught.value) and "wrong" not in str(caught.value) and server.asked == []
+
+
+def test_a_fetch_that_is_killed_goes_on_and_two_do_not_mix(server, tmp_path):
+    """A process that is killed while the server stalls leaves its part; another one meanwhile is refused."""
+    code = (
+        "import sys; from pathlib import Path; from lamscope.fetch import fetch; "
+        "fetch(sys.argv[1], Path(sys.argv[2]), sys.argv[3], timeout=60)"
+    )
+    path = tmp_path / "new" / "file.pth"
+    job = subprocess.Popen([sys.executable, "-c", code, server.url("stalls"), str(path), SHA256])
+    part, patience = path.with_name("file.pth.part"), time.monotonic() + 60
+    while not part.exists() or part.stat().st_size < HALF:
+        assert time.monotonic() < patience and job.poll() is None
+        time.sleep(0.02)
+    with pytest.raises(UserError, match="Another job"):
+        get(server, "whole", tmp_path)
+    job.kill()
+    job.wait()
+    assert not path.exists() and part.stat().st_size == HALF
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+    assert server.asked[-1] == ("/whole/file.pth", HALF) and left(tmp_path) == ["file.pth"]
 
 
 def test_the_verb_shows_the_licence_checks_and_is_found_by_a_run(server, tmp_path, capsys):

@@ -69,6 +69,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("mode", "di", "total"), [("bicubic", 0.693230, -0.96133), ("bilinear", 0.614645, None)])
 def test_reference_rule_gives_the_reference_numbers(paper, mode, di, total):

@@ -25,22 +25,27 @@ OURS = "lamscope"
 
 DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "durable")
-TABLES = ("table", "statistics", "comparison", "reference")
-WITHOUT_TORCH = (*STORE, *TABLES, "variants", "maps", "figures", "report")
-KNOW_HYDRA = {"lamscope.config", "lamscope.cli", "lamscope.launch.plugin"}
+STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards", "scores")
+FOREIGN = ("zips", "hdf5", "printable")  # how files that nobody vouched for are read
+TABLES = ("table", "statistics", "nested", "comparison", "reference")
+WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
+KNOW_HYDRA = {"lamscope.config", "lamscope.sweep", "lamscope.launch.plugin"}
 SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic and the one luminance
 
 # What a layer may import of ours, itself included. What is not here is the upper floor and may know all.
 ALLOWED = {
+    **dict.fromkeys(FOREIGN, FOREIGN),
     "types": (),
     "version": (),
     "progress": ("progress",),
     "config": ("types",),
-    **{layer: ("types", *own) for own in SIBLINGS.values() for layer in own},
-    **dict.fromkeys(STORE, ("types", "version", *STORE)),
+    "trusted": ("types",),
+    **{layer: ("types", *FOREIGN, *own) for own in SIBLINGS.values() for layer in own},
+    **dict.fromkeys(STORE, ("types", "version", *FOREIGN, *STORE)),
     **dict.fromkeys(TABLES, ("types", *STORE, *TABLES)),
     "variants": ("types", *STORE, *TABLES),
+    "examine": ("types", "metrics", *FOREIGN, *STORE),
+    "census": ("types", "examine", *STORE),
     "maps": ("types", "metrics", *STORE, *TABLES),
     "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
     "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),

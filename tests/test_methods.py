@@ -15,6 +15,7 @@ SMALL = {
     "lam": ["attribution.n_steps=3"],
     "lam_paper": ["attribution.n_steps=3"],
     "lam_linear": ["attribution.n_steps=3"],
+    "lam_linear_paper": ["attribution.n_steps=3"],
     "ig": ["attribution.n_steps=3"],
     "ig_blur": ["attribution.n_steps=3"],
     "smoothgrad": ["attribution.n_samples=3"],

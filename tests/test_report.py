@@ -147,6 +147,7 @@ def page_of(out):
     return json.loads(text.removeprefix("lamscope.data = ").rstrip(";\n"))
 
 
+@pytest.mark.slow
 def test_the_command_writes_findings_and_a_page_or_not(tmp_path, capsys):
     for model in ("fsrcnn", "edsr_lite", "pan"):
         write_cell(tmp_path / "runs", model)

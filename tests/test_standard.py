@@ -28,7 +28,7 @@ def lay_out(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> list[Path]:
     """Black images of these (width, height)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, size in sizes.items():
-        Image.new("RGB", size).save(folder / name)
+        Image.new("1", size).save(folder / name)  # what is read of it is its header
     return sorted(folder.iterdir())
 
 
@@ -131,6 +131,23 @@ def test_what_is_known_agrees_with_itself():
         assert len({canonical(name) for name in names}) == facts.count
         assert set(facts.sizes) <= set(names) and set(facts.at_least) <= set(names)
         assert facts.page.startswith("http") and facts.terms
+
+
+def test_sizes_of_div2k_follow_its_rule():
+    """One side is 2040 pixels, and both are multiples of 12 (Agustsson & Timofte 2017)."""
+    sizes = known_sets()["div2k_valid"].sizes
+    assert len(sizes) == 100
+    assert all(max(size) == 2040 and not size[0] % 12 and not size[1] % 12 for size in sizes.values())
+
+
+def test_a_shrunk_copy_is_told_by_the_images_whose_size_is_known(tmp_path):
+    for name, kind in (("div2k_valid", "the half-size copy"), ("manga109", "the half-size copy")):
+        known = known_sets()[name]
+        full = known.sizes or dict.fromkeys(known.expected(), (827, 1170)) | dict(known.at_least)
+        files = lay_out(tmp_path / name, {f"{image}.png": (w // 2, h // 2) for image, (w, h) in full.items()})
+        assert str(complaint(known, files)).endswith(kind)
+        files = lay_out(tmp_path / f"{name}_full", {f"{image}.png": (w, h) for image, (w, h) in full.items()})
+        assert complaint(known, files) is None
 
 
 def test_conf_has_every_field_of_its_class():

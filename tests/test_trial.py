@@ -63,6 +63,7 @@ def small(tmp_path, *more):
     return compose(["experiment=methods", "dataset.limit=2", f"results={tmp_path}", criteria, *settings, *more])
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_where_it_was_stopped_and_judges(tmp_path):
     files = measure(small(tmp_path))
     stamps = {file: file.stat().st_mtime_ns for file in files}

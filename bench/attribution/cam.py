@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..types import UserError
+from ..types import NotApplicable, UserError
 from .guided import guided_gradient
 from .single import Score, Single, spread
 
@@ -42,7 +42,7 @@ def activation_map(score: Score, lr: Tensor, layer: str | None, relu: bool) -> T
     model: Any
     if layer is None:
         if not hasattr(score.net, "features") or not hasattr(score.net, "reconstruct"):
-            raise UserError(
+            raise NotApplicable(
                 "The last feature map of a network without `features` and `reconstruct` is unknown: "
                 "name a module with attribution.layer=…"
             )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..types import UserError
+from ..types import NotApplicable
 from .single import Score, Single
 
 RELU = ("ReluBackward", "LeakyReluBackward", "PreluKernelBackward", "PreluBackward")
@@ -27,8 +27,8 @@ class GuidedBackprop(Single):
 
     LeakyReLU and PReLU are taken as the ReLU that they approximate: nothing passes where their input is not positive,
     and where it is, the positive part of the gradient. Sigmoids, as in channel attention, products and everything else
-    pass their ordinary gradient. Raises UserError for a network with GELU or another smooth activation, for which no
-    rule was published, and for one without any ReLU.
+    pass their ordinary gradient. Raises NotApplicable for a network with GELU or another smooth activation, for which
+    no rule was published, and for one without any ReLU.
     """
 
     def explain(self, score: Score, lr: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def guided_gradient(score: Score, image: Tensor) -> Tensor:
         for node in _nodes(value.grad_fn):
             kind = node.name()
             if kind.startswith(OTHERS):
-                raise UserError(
+                raise NotApplicable(
                     "Guided backpropagation is defined for ReLU, LeakyReLU and PReLU; "
                     f"this network has {kind.split('Backward')[0].upper()}."
                 )
@@ -52,7 +52,7 @@ def guided_gradient(score: Score, image: Tensor) -> Tensor:
                 _guide(node)
                 guided += 1
         if not guided:
-            raise UserError("Guided backpropagation needs a network with ReLUs, and this one has none.")
+            raise NotApplicable("Guided backpropagation needs a network with ReLUs, and this one has none.")
         return torch.autograd.grad(value, x)[0][0]
 
 

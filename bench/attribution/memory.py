@@ -26,7 +26,7 @@ class Chunking:
     """The number of path points a pass. fixed: always so many, for results that are equal to the bit; None: measured.
 
     Measured means: the first point of a kind runs alone, its memory is measured, and as many follow as fit, on a CPU
-    no more than its caches like. A pass that runs out of memory all the same is done again in halves.
+    no more than its caches like. A measured pass that runs out of memory all the same is done again in halves.
     """
 
     def __init__(self, device: torch.device, fixed: int | None = None) -> None:
@@ -66,6 +66,11 @@ class Chunking:
             # outside the except block, whose traceback holds the tensors
             if n == 1:
                 raise UserError(f"One path point alone does not fit into the memory of {self.device}: {failure}")
+            if self.fixed is not None:  # other parts would round otherwise, where the same bits are promised
+                raise UserError(
+                    f"{n} path points do not fit into the memory of {self.device} together: {failure}. Set a smaller "
+                    "chunk, or chunk=auto."
+                )
             self.limit = n // 2
             gc.collect()
             if self.device.type == "cuda":

@@ -24,4 +24,9 @@ def midpoint(n_steps: int) -> np.ndarray:
     return (np.arange(n_steps) + 0.5) / n_steps
 
 
-NODES = {"right": right, "midpoint": midpoint}
+def ends(n_steps: int) -> np.ndarray:
+    """Baseline and image are nodes, all of equal weight: what the reference implementation does on straight paths."""
+    return np.linspace(0, 1, n_steps)
+
+
+NODES = {"right": right, "midpoint": midpoint, "ends": ends}

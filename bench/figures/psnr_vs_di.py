@@ -26,13 +26,15 @@ def draw(
     height: float = 2.9,
     value: str = "psnr_y",
     value_label: str = "PSNR-Y (dB)",
+    least: float = 0.4,
 ) -> Axes:
     """Networks as points: colour is the family, marker the network. From four on: least-squares line, Pearson and
     Spearman correlation; from eight on with their 95 % bootstrap band and intervals over networks.
 
     records: as `read_records` gives them, one setting. Points are those of `table.ranking`: means over the images that
-    all networks have; the figure says how many. value: what is on the y axis, psnr_y, psnr_rgb or ssim_y. ax: where to
-    draw; None: a new figure of width × height inches. Raises UserError as `ranking` does.
+    all networks have; the figure says how many. value: what is on the y axis, psnr_y, psnr_rgb, ssim_y or an added
+    score. least: what the y axis spans at least. ax: where to draw; None: a new figure of width × height inches. Raises
+    UserError as `ranking` does.
     """
     table = ranking(records, n_resamples=99)  # its intervals are not shown
     looks = style.looks(families(records))
@@ -42,7 +44,7 @@ def draw(
         ax.set_xlabel("ln DI  (DI in %, mean over images)")
         ax.set_ylabel(value_label)
         ax.grid()
-        _limits(ax, xy)
+        _limits(ax, xy, least)
         line = _regression(ax, xy) if len(xy) >= ENOUGH else None
         for name, (x, y) in zip(table["model"], xy, strict=True):
             look = looks[name]
@@ -56,9 +58,9 @@ def draw(
     return ax
 
 
-def _limits(ax: Axes, xy: np.ndarray) -> None:
+def _limits(ax: Axes, xy: np.ndarray, least_y: float) -> None:
     """Room for labels around the points, and a sensible frame for one point or equal points."""
-    for setter, values, least in ((ax.set_xlim, xy[:, 0], 0.4), (ax.set_ylim, xy[:, 1], 0.4)):
+    for setter, values, least in ((ax.set_xlim, xy[:, 0], 0.4), (ax.set_ylim, xy[:, 1], least_y)):
         low, high = values.min(), values.max()
         pad = max(0.14 * (high - low), least / 2)
         setter(low - pad, high + pad)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..comparison import agreement_on_images, correlations, image_ranking, pairwise
+from ..scores import SCORES
 from ..statistics import Concordance
 from .benchmark import markdown_table
 from .gather import Part
@@ -47,7 +48,7 @@ def find(part: Part) -> Findings:
     by_mean = image_ranking(part.records, "mean")[["index", "rank"]].rename(columns={"rank": "rank_mean"})
     scores = [
         correlations(part.records, score).assign(score=score)
-        for score in ("psnr_y", "psnr_rgb", "ssim_y")
+        for score in ("psnr_y", "psnr_rgb", "ssim_y", *(name for name in SCORES if name in part.table))
         if np.isfinite(part.table[score]).all()
     ]
     found = pd.concat(scores, ignore_index=True) if scores else pd.DataFrame()

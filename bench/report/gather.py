@@ -16,6 +16,7 @@ import pandas as pd
 
 from .. import maps
 from ..config import suggest
+from ..scores import SCORES
 from ..types import UserError
 
 Pieces = Iterator[tuple[str, Any]]
@@ -48,6 +49,15 @@ def gather(part: Part, how: dict[str, Any]) -> Pieces:
 
 def _records(part: Part, how: dict[str, Any]) -> Pieces:
     yield "", part.records
+
+
+def _lpips(part: Part, how: dict[str, Any]) -> Pieces:
+    """One piece for each LPIPS that was asked for, with the networks that have it on every image."""
+    for name, label in SCORES.items():
+        if name in part.records:
+            whole = part.records.groupby("model")[name].transform(lambda values: values.notna().all())
+            how |= {"value": name, "value_label": f"{label}, lower is better"}
+            yield f"-{name.removeprefix('lpips_')}", part.records[whole]
 
 
 def _grids(part: Part, how: dict[str, Any]) -> Pieces:
@@ -119,6 +129,7 @@ def _area(place: maps.Place, group: str, rank: int, n_ranks: int, k: int) -> dic
 
 GATHERERS: dict[str, Callable[[Part, dict[str, Any]], Pieces]] = {
     "records": _records,
+    "lpips": _lpips,
     "grids": _grids,
     "pairs": _pairs,
     "distances": _distances,

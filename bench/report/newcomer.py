@@ -8,6 +8,8 @@ from rich.text import Text
 from .tables import markdown as ranking_markdown
 from .terminal import print_ranking, terminal
 
+VALUES = {"di": "DI (percentage points)", "psnr_y": "PSNR-Y (dB)"}
+LEVEL = 0.05
 HOW = (
     "Differences are the newcomer minus the network, means over images paired by image. Intervals: 95 %, BCa bootstrap "
     "over images. p: two-sided sign-flip permutation test of the mean difference (exact up to 13 images, else 9,999 "
@@ -16,17 +18,23 @@ HOW = (
 
 
 def print_place(table: pd.DataFrame, differences: pd.DataFrame, name: str, title: str) -> None:
-    """The ranking, the newcomer's ranks, and its difference to every other network."""
+    """The ranking, the newcomer's ranks, and its difference to every other network; 80 columns suffice."""
     print_ranking(table, title)
     console = terminal()
-    for line in [place(table, name), "", *difference_lines(differences), "", HOW]:
+    for line in _place_lines(table, differences, name):
         console.print(Text(line), soft_wrap=not console.is_terminal or line.startswith("|"))
 
 
 def markdown(table: pd.DataFrame, differences: pd.DataFrame, name: str, title: str) -> str:
     """A document of the same content."""
-    lines = [place(table, name), "", *difference_lines(differences), "", HOW]
-    return ranking_markdown(table, title) + "\n" + "\n".join(lines) + "\n"
+    return ranking_markdown(table, title) + "\n" + "\n".join(_place_lines(table, differences, name)) + "\n"
+
+
+def _place_lines(table: pd.DataFrame, differences: pd.DataFrame, name: str) -> list[str]:
+    lines = [place(table, name), ""]
+    for value, unit in VALUES.items():
+        lines += [f"{unit}: {verdict(differences, value, name)}", "", *difference_lines(differences, value), ""]
+    return [*lines, HOW]
 
 
 def place(table: pd.DataFrame, name: str) -> str:
@@ -37,16 +45,22 @@ def place(table: pd.DataFrame, name: str) -> str:
     return f"{name}: {di}, {by_psnr} of {n} by PSNR-Y ({row['psnr_y']:.2f} dB)"
 
 
-def difference_lines(differences: pd.DataFrame) -> list[str]:
-    """Rows of a Markdown table, aligned for reading as they are."""
-    head = ["against", "ΔDI (points)", "95 % interval", "p", "p (Holm)", "ΔPSNR-Y (dB)", "95 % interval", "p"]
-    rows = [head]
+def verdict(differences: pd.DataFrame, value: str, name: str) -> str:
+    """'mine is above 2 networks, below 4, not told apart from 1 (p (Holm) < 0.05).'"""
+    sure = differences[f"{value}_holm"] < LEVEL
+    above, below = (int((sure & side).sum()) for side in (differences[value] > 0, differences[value] < 0))
+    rest = len(differences) - above - below
+    networks = f"{above} network{'' if above == 1 else 's'}"
+    return f"{name} is above {networks}, below {below}, not told apart from {rest} (p (Holm) < {LEVEL})."
+
+
+def difference_lines(differences: pd.DataFrame, value: str) -> list[str]:
+    """Rows of a Markdown table of one value's differences, aligned for reading as they are."""
+    rows = [["against", "difference", "95 % interval", "p", "p (Holm)"]]
     for row in differences.to_dict("records"):
-        cells = [str(row["model"])]
-        for value, holm in (("di", True), ("psnr_y", False)):
-            cells += [f"{row[value]:+z.2f}", f"{row[f'{value}_low']:+z.2f} … {row[f'{value}_high']:+z.2f}"]
-            cells += [f"{row[f'{value}_p']:.4f}"] + ([f"{row[f'{value}_holm']:.4f}"] if holm else [])
-        rows.append(cells)
+        bounds = f"{row[f'{value}_low']:+z.2f} … {row[f'{value}_high']:+z.2f}"
+        chances = [f"{row[f'{value}_{kind}']:.4f}" for kind in ("p", "holm")]
+        rows.append([str(row["model"]), f"{row[value]:+z.2f}", bounds, *chances])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])])
     texts = []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..durable import replacing
+from ..scores import SCORES
 from .terminal import count, interval
 
 
@@ -22,10 +23,13 @@ def write_tables(records: pd.DataFrame, ranking: pd.DataFrame, title: str, folde
 def markdown(ranking: pd.DataFrame, title: str) -> str:
     """The ranking as a Markdown document, with what is missing below it."""
     head = ["rank", "network", "family", "DI (%)", "95 % interval", "median", "PSNR-Y (dB)", "PSNR-RGB (dB)", "SSIM-Y"]
-    lines = [f"# {title}", "", _row([*head, "parameters"]), _row(["--:", ":--", ":--", *["--:"] * 7])]
+    added = [name for name in SCORES if name in ranking]
+    head += [*(SCORES[name] for name in added), "parameters"]
+    lines = [f"# {title}", "", _row(head), _row(["--:", ":--", ":--", *["--:"] * (len(head) - 3)])]
     for row in ranking.to_dict("records"):
         numbers = [f"{row['di']:.3f}", interval(row["di_low"], row["di_high"]), f"{row['di_median']:.3f}"]
         numbers += [f"{row['psnr_y']:.2f}", f"{row['psnr_rgb']:.2f}", f"{row['ssim_y']:.4f}"]
+        numbers += [f"{row[name]:.4f}" if row[name] == row[name] else "–" for name in added]
         lines.append(_row([str(row["rank"]), row["model"], row["family"], *numbers, count(row["n_parameters"])]))
     n = int(ranking["n_images"].iloc[0])
     means = f"Means over {n} image{'s' if n != 1 else ''}" if n != 1 else "One image"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,25 @@ from ..config import ModelConfig
 from ..durable import replacing
 from ..types import UserError
 from ..version import __version__
+from .curve import read_curve
+
+# settings of a recipe that say where and how long, not what; and `start`, which has an entry of its own
+NOT_OF_THE_WEIGHTS = ("images", "patches", "manifest", "start", "minutes")
 
 
 def newest(run: Path) -> int:
-    """The last update that the run has a whole checkpoint of; 0 for none."""
-    states = [int(p.stem) for p in (run / "training_states").glob("*.state") if p.stem.isdigit()]
-    return max((n for n in states if (run / "models" / f"net_g_{n}.pth").is_file()), default=0)
+    """The last update that the run can be continued from, or its last of all, which needs no state; 0 for none."""
+    models = {int(p.stem.removeprefix("net_g_")) for p in (run / "models").glob("net_g_*.pth") if p.stem[6:].isdigit()}
+    states = {int(p.stem) for p in (run / "training_states").glob("*.state") if p.stem.isdigit()}
+    return max((n for n in models if n in states or n == last_update(run)), default=0)
+
+
+def last_update(run: Path) -> int | None:
+    """The update that ends the run, by its settings; None where it has none that can be read."""
+    try:
+        return int(json.loads((run / "settings.json").read_text(encoding="utf-8"))["recipe"]["updates"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def export(run: Path, out: Path, half: bool = False) -> Path:
@@ -29,7 +41,8 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
 
     half: store float16. The file's header holds strings: model, net, recipe (JSON), updates, batch, patch, seed,
     dataset, dataset_sha256, sources (JSON), commit, torch, lamscope, validation_psnr_y (dB, on the images kept out of
-    training), date. Returns `out`. Raises UserError for a folder without a checkpoint.
+    training), seconds (by the clock, all of the training), date (of the checkpoint: the same run gives the same bytes).
+    Returns `out`. Raises UserError for a folder without a checkpoint.
     """
     update = newest(run)
     if not update or not (run / "settings.json").is_file():
@@ -41,11 +54,11 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
     dtype = torch.float16 if half else torch.float32
     core: torch.nn.Module = net.core  # pyright: ignore[reportAssignmentType]
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in core.state_dict().items()}
-    recipe, dataset = settings["recipe"], settings["dataset"]
+    recipe, dataset, rows = settings["recipe"], settings["dataset"], read_curve(run / "curve.csv")
     metadata = {
         "model": settings["model"]["name"],
         "net": json.dumps({key: settings["model"][key] for key in ("net", "wrappers", "scale")}),
-        "recipe": json.dumps({k: v for k, v in recipe.items() if k not in ("images", "patches", "manifest", "start")}),
+        "recipe": json.dumps({k: v for k, v in recipe.items() if k not in NOT_OF_THE_WEIGHTS}),
         "updates": str(update),
         "batch": str(recipe["batch"]),
         "patch": str(recipe["patch"]),
@@ -56,8 +69,9 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
         "commit": settings["commit"],
         "torch": settings["torch"],
         "lamscope": __version__,
-        "validation_psnr_y": _psnr(run / "curve.csv", update),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "validation_psnr_y": _psnr(rows, update),
+        "seconds": f"{sum(float(row['seconds']) for row in rows):.0f}",
+        "date": datetime.fromtimestamp(checkpoint.stat().st_mtime, UTC).strftime("%Y-%m-%d"),
     }
     start = settings["start"]
     if start is not None:  # of the weights it began with, only what differs
@@ -69,6 +83,5 @@ def export(run: Path, out: Path, half: bool = False) -> Path:
     return out
 
 
-def _psnr(curve: Path, update: int) -> str:
-    with curve.open(newline="", encoding="utf-8") as stream:
-        return next((row["psnr_y"] for row in csv.DictReader(stream) if int(row["iteration"]) == update), "unknown")
+def _psnr(rows: list[dict[str, str]], update: int) -> str:
+    return next((row["psnr_y"] for row in rows if int(row["iteration"]) == update), "unknown")

@@ -19,8 +19,10 @@ import h5py
 import numpy as np
 import torch
 
+from .. import hdf5
 from ..downsampling import crop_to_multiple, matlab
 from ..durable import locked, replacing
+from ..printable import printable
 from ..types import UserError
 from .photos import photos
 
@@ -81,7 +83,7 @@ def _attribute(file: Path, name: str) -> str | None:
     try:
         with h5py.File(file, "r") as f:
             return str(f.attrs.get(name))
-    except OSError:
+    except hdf5.DAMAGE:
         return None
 
 
@@ -123,13 +125,17 @@ def describe(file: Path) -> Description:
         with h5py.File(file, "r") as f:
             if f.attrs.get("schema") != SCHEMA:
                 raise UserError(f"'{file}' is no patches file of this version; delete it to have it built again.")
-            lr: Any = f["lr"]
-            datasets = [lr[f"{i:06d}"] for i in range(len(lr))]
-            names = [PurePosixPath(str(d.attrs["name"])).name for d in datasets]
-            sizes = np.array([d.shape[:2] for d in datasets])
-            text = {key: str(f.attrs[key]) for key in ("dataset", "sha256", "sources")}
-            return Description(scale=int(f.attrs["scale"]), names=names, sizes=sizes, **text)
-    except (OSError, KeyError) as error:
+            hr, lr, scale = hdf5.member(f, "hr"), hdf5.member(f, "lr"), int(f.attrs["scale"])
+            pairs = [[hdf5.member(group, f"{i:06d}") for group in (lr, hr)] for i in range(len(lr))]
+            names = [printable(PurePosixPath(str(low.attrs["name"])).name) for low, _ in pairs]
+            for low, high in pairs:  # looked at once, here: `patch` reads them without asking again
+                h, w, _ = low.shape
+                if low.dtype != np.uint8 or high.dtype != np.uint8 or high.shape != (scale * h, scale * w, 3):
+                    raise ValueError
+            sizes = np.array([low.shape[:2] for low, _ in pairs])
+            text = {key: printable(str(f.attrs[key])) for key in ("dataset", "sha256", "sources")}
+            return Description(scale=scale, names=names, sizes=sizes, **text)
+    except hdf5.DAMAGE as error:
         raise UserError(f"'{file}' is damaged or no patches file; delete it to have it built again.") from error
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..types import UserError
 
+AUTOCAST = {False: None, True: "bfloat16", "fp16": "float16"}
 SCHEDULES = {"multistep": "MultiStepRestartLR", "cosine": "CosineAnnealingRestartLR"}
 
 
@@ -20,9 +21,10 @@ class Recipe:
     of BasicSR's LOSS_REGISTRY with mean reduction. lr: Adam's initial learning rate; lr_factors: prefix of a parameter
     name in the official network → factor on lr. schedule: multistep (milestones, factor) or cosine (to lr_min at the
     last update). warmup: updates of linear rise. ema: decay of the averaged weights, which are then the ones validated
-    and exported; 0 for none. autocast: run the network in bfloat16. n_validation: images kept out of training.
-    save_every: updates between checkpoints, each one validated and a row of curve.csv; print_every: updates between
-    lines of the log.
+    and exported; 0 for none. autocast: True runs the network in bfloat16, 'fp16' in float16 with a loss scaler.
+    n_validation: images kept out of training. save_every: updates between checkpoints, each one validated and a row of
+    curve.csv; print_every: updates between lines of the log. minutes: stop at a checkpoint after so long, for the same
+    command to continue; None: at the last update.
     """
 
     name: str
@@ -44,12 +46,13 @@ class Recipe:
     lr_factors: dict[str, float] = field(default_factory=dict)
     warmup: int = -1
     ema: float = 0.0
-    autocast: bool = False
+    autocast: bool | str = False
     channels_last: bool = False
     workers: int = 0
     n_validation: int = 8
     save_every: int = 1000
     print_every: int = 100
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         positive = ("patch", "batch", "updates", "lr", "save_every", "print_every")
@@ -60,6 +63,10 @@ class Recipe:
             raise UserError(f"train.n_validation is {self.n_validation}; at least one image is needed to validate.")
         if self.schedule not in SCHEDULES:
             raise UserError(f"train.schedule is '{self.schedule}'; choose one of {', '.join(SCHEDULES)}.")
+        if self.autocast not in AUTOCAST:
+            raise UserError(f"train.autocast is true (bfloat16), fp16 or false, not '{self.autocast}'.")
+        if self.minutes is not None and self.minutes <= 0:
+            raise UserError(f"train.minutes is {self.minutes}; it must be positive, or null.")
         if not 0 <= self.ema < 1:
             raise UserError(f"train.ema is {self.ema}; it must be in [0, 1).")
 

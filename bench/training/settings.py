@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from ..types import UserError
 from . import patches as patch_files
 from .checkpoint import newest
 from .patches import Patches
-from .recipe import Recipe
+from .recipe import AUTOCAST, Recipe
+from .team import Team
 
 # what may change between a run and its continuation without changing its weights
-_FREE = ("images", "patches", "manifest", "start", "workers", "print_every")
+_FREE = ("images", "patches", "manifest", "start", "workers", "print_every", "minutes")
 
 
 def patches_file(recipe: Recipe, root: Path, scale: int) -> Path:
@@ -69,7 +70,8 @@ def check_same_run(run: Path, settings: dict[str, Any]) -> None:
         before = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"'{run}' has checkpoints but no readable settings.json; remove the folder.") from error
-    changed = [f"train.{k}" for k, v in settings["recipe"].items() if k not in _FREE and before["recipe"].get(k) != v]
+    recipe = {f.name: f.default for f in fields(Recipe)} | before["recipe"]  # which may be older than a setting
+    changed = [f"train.{k}" for k, v in settings["recipe"].items() if k not in _FREE and recipe[k] != v]
     changed += [key for key in ("model", "seed") if before[key] != settings[key]]
     began = [(s["start"] or {}).get("sha256") for s in (before, settings)]
     changed += ["train.start"] if began[0] != began[1] else []
@@ -81,8 +83,10 @@ def check_same_run(run: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def options(config: Config, recipe: Recipe, run: Path, device: torch.device) -> dict[str, Any]:
-    """BasicSR's option tree."""
+def options(config: Config, recipe: Recipe, run: Path, device: torch.device, team: Team) -> dict[str, Any]:
+    """BasicSR's option tree. Raises UserError for a batch that the processes cannot share evenly."""
+    if recipe.batch % team.size:
+        raise UserError(f"train.batch={recipe.batch} cannot be shared evenly by {team.size} processes.")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     psnr = {"type": "calculate_psnr", "crop_border": config.model.scale, "test_y_channel": True}
@@ -92,11 +96,12 @@ def options(config: Config, recipe: Recipe, run: Path, device: torch.device) -> 
         "scale": config.model.scale,
         "num_gpu": int(device.type == "cuda"),
         "manual_seed": config.seed,
-        "dist": False,
-        "rank": 0,
-        "world_size": 1,
+        "dist": team.size > 1,
+        "rank": team.rank,
+        "world_size": team.size,
+        "find_unused_parameters": bool(config.model.unused_parameters),
         "is_train": True,
-        "autocast": recipe.autocast,
+        "autocast": AUTOCAST[recipe.autocast],
         "channels_last": recipe.channels_last,
         "lr_factors": recipe.lr_factors,
         "network_g": {"type": "LamscopeNetwork", "model": config.model},

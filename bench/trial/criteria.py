@@ -19,7 +19,7 @@ from ..attribution.references import References, frames
 from ..attribution.single import Score
 from ..attribution.trace import trace
 from ..metrics import faithfulness as f
-from ..types import Attribution, Window
+from ..types import Attribution, NotApplicable, Window
 
 Row = tuple[str, float, float]  # criterion, place on a curve (NaN: a single number), value
 BLUR = GaussianBlur(sigma=3.0, kernel_size=19, speed="sigma", arithmetic="double")
@@ -81,16 +81,18 @@ class _Patch:
 def completeness(scene: Scene) -> Iterator[Row]:
     """|gap| / |D(F(I)) − D(F(I'))| of methods with a baseline."""
     found = scene.found
-    if found.gap is not None and found.baseline_score is not None:
-        yield "completeness", np.nan, abs(found.gap) / max(abs(found.score - found.baseline_score), 1e-12)
+    if found.gap is None or found.baseline_score is None:
+        raise NotApplicable("This method has no baseline, so its map has no sum that it should have.")
+    yield "completeness", np.nan, abs(found.gap) / max(abs(found.score - found.baseline_score), 1e-12)
 
 
 def saturation(scene: Scene) -> Iterator[Row]:
     """Along the method's path: how far the distribution of |gradient| is from that of |change of D| (0: the same)."""
-    if isinstance(scene.method, PathAttribution):
-        n = scene.settings.path_steps
-        along = trace(scene.net, scene.lr, scene.window, scene.method.path, DETECTOR, n)
-        yield "saturation", np.nan, f.distribution_distance(along.gradient, np.abs(np.diff(along.score)))
+    if not isinstance(scene.method, PathAttribution):
+        raise NotApplicable("This method follows no path.")
+    n = scene.settings.path_steps
+    along = trace(scene.net, scene.lr, scene.window, scene.method.path, DETECTOR, n)
+    yield "saturation", np.nan, f.distribution_distance(along.gradient, np.abs(np.diff(along.score)))
 
 
 def deletion(scene: Scene) -> Iterator[Row]:
@@ -156,10 +158,11 @@ def robustness(scene: Scene) -> Iterator[Row]:
 
 
 def repeatability(scene: Scene) -> Iterator[Row]:
-    """How far the map turns with another seed; nothing to measure for methods that draw nothing."""
-    if hasattr(scene.method, "seed"):
-        other = replace(scene.method, seed=scene.method.seed + 1)
-        yield "repeatability", np.nan, f.cosine_distance(scene.found.map, scene.again(method=other))
+    """How far the map turns with another seed."""
+    if not hasattr(scene.method, "seed"):
+        raise NotApplicable("This method draws nothing at random: it repeats exactly.")
+    other = replace(scene.method, seed=scene.method.seed + 1)
+    yield "repeatability", np.nan, f.cosine_distance(scene.found.map, scene.again(method=other))
 
 
 def randomisation(scene: Scene) -> Iterator[Row]:
@@ -190,4 +193,12 @@ def shuffled(net: nn.Module, part: float, seed: int) -> nn.Module:
 CRITERIA: dict[str, Callable[[Scene], Iterator[Row]]] = {
     c.__name__: c
     for c in (completeness, saturation, deletion, sensitivity, brightness, robustness, repeatability, randomisation)
+}
+FILLED = tuple(f"{kind} {fill}" for kind in ("deletion", "insertion") for fill in ("blur", "swap"))
+ANSWERS = {  # the numbers that each question ends in
+    "cost": ("seconds", "evaluations"),
+    **{name: (name,) for name in CRITERIA},
+    "deletion": FILLED,
+    "sensitivity": tuple(f"{kind} {fill}" for kind in ("sensitivity", "infidelity") for fill in ("blur", "swap")),
+    **{f"planted {name}": (f"planted {name}",) for name in ("box", "periodic", "saturated")},
 }

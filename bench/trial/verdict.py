@@ -14,6 +14,7 @@ from ..figures import criterion as figure
 from ..figures import style
 from ..report.benchmark import publish
 from ..statistics import bootstrap_mean, rank_test
+from .cell import read
 
 REFERENCE = "lam"
 
@@ -52,7 +53,7 @@ QUESTIONS = {
 def conclude(config: Config, files: Sequence[Path]) -> None:
     """<results>/tables/methods.csv and .md (one row per method), methods_details.csv (one per method and criterion,
     with intervals and the paired difference from LAM), and <results>/figures/methods/<criterion>.*."""
-    rows = pd.concat([pd.read_csv(file) for file in dict.fromkeys(files)], ignore_index=True)
+    rows = pd.concat([read(file) for file in dict.fromkeys(files)], ignore_index=True)
     results = Path(config.results)
     details = judge(rows)
     command = "lamscope run experiment=methods machine.weights=FOLDER dataset=folder dataset.path=FOLDER"

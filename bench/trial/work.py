@@ -1,4 +1,4 @@
-"""One network before the trial: maps first, then criterion by criterion, each stored as soon as it is known."""
+"""One network before the trial: image by image, method by method, every answer stored as soon as it is known."""
 
 from __future__ import annotations
 
@@ -7,63 +7,62 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
+from ..attribution.engine import upscaling, view
 from ..config import Config, compose, instantiate
-from ..durable import replacing
 from ..explain import lr_tensor
 from ..metrics.faithfulness import average_precision, strength
-from ..types import Attribution, Sample, UserError
-from ..zoo import load, prepare, weight_folders
+from ..types import Attribution, NotApplicable, Sample, UserError
+from ..zoo import condition_of, conditioned, load, prepare, weight_folders
+from .cell import Cell
 from .controls import CONTROLS
-from .criteria import CRITERIA, Scene
+from .criteria import ANSWERS, CRITERIA, DETECTOR, Row, Scene
 from .planted import planted_networks
 from .settings import Trial
 
-COLUMNS = ("model", "method", "image", "criterion", "x", "value", "status", "reason")
+SCHEMA = 2  # of what the criteria measure: a number of another version is not reused
 
 
 def measure(config: Config) -> list[Path]:
-    """The files of one network's rows; what is there already is not computed again."""
+    """The files of one network's rows, one per image and method; what is there already is not computed again."""
     device, dtype = prepare(config)
     trial: Trial = instantiate(config.trial)
     unknown = set(trial.criteria) - set(CRITERIA) - {"planted"}
     if unknown:
         raise UserError(f"There is no criterion '{sorted(unknown)[0]}'; there are {', '.join([*CRITERIA, 'planted'])}.")
-    net, origin = load(config.model, weight_folders(config.machine.weights), device, dtype)
+    import captum.attr  # noqa: F401 (its first import would be counted as some method's cost)
+
+    plain, origin = load(config.model, weight_folders(config.machine.weights), device, dtype)
     dataset = instantiate(config.dataset)
-    samples = list(dataset.samples(config.model.scale))
-    lrs = [lr_tensor(sample, device, dtype) for sample in samples]
+    dataset.check(config.model.scale, config.model.min_size)
+    dataset.check_conditions(config.model.name, config.model.scale, condition_of(plain))
     nodes = {name: _node(name, trial, config.seed) for name in trial.methods}
     methods: dict[str, Any] = {name: instantiate(node) for name, node in nodes.items()} | CONTROLS
     about = {k: v for k, v in asdict(trial).items() if k not in ("methods", "criteria", "overrides", "references")}
-    about |= {"references": config.trial["references"], "images": dataset.manifest()["sha256"], "seed": config.seed}
-    about |= {"dataset": {k: v for k, v in config.dataset.items() if k in ("downsampling", "window")}}
+    about |= {"references": config.trial["references"], "seed": config.seed, "schema": SCHEMA}
     about |= {"precision": config.machine.precision}
+    network = {"net": config.model.net, "weights": origin.sha256, "source": origin.source_sha256}
     files: list[Path] = []
-    shared: dict[Any, np.ndarray] = {}
-    for name, method in methods.items():
-        node = nodes.get(name, name)
-        network = {"net": config.model.net, "weights": origin.sha256, "source": origin.source_sha256}
-        folder = _folder(config, config.model.name, name, [about, node, network])
-        maps = _Maps(folder / "maps.npz", net, method, list(zip(samples, lrs, strict=True)), shared)
-        for criterion in ("cost", *(c for c in trial.criteria if c != "planted")):
-            files.append(folder / f"{criterion}.csv")
-            if not files[-1].exists():
-                begin = time.perf_counter()
-                rows = maps.rows(criterion, trial)
-                _store(files[-1], config.model.name, name, rows)
-                print(f"{config.model.name} {name} {criterion}: {time.perf_counter() - begin:.1f} s", file=sys.stderr)
-        if "planted" in trial.criteria:
-            files.append(_folder(config, "planted", name, [about, node]) / "planted.csv")
-            if not files[-1].exists():
-                _store(files[-1], "planted", name, _planted(method, samples, lrs))
+    for sample in dataset.samples(config.model.scale):
+        lr, net = lr_tensor(sample, device, dtype), conditioned(plain, sample.condition)
+        shared: dict[Any, np.ndarray] = {}
+        for name, method in methods.items():
+            identity = [about, nodes.get(name, name), _image(sample)]
+            work = _Work(net, method, sample, lr, trial, shared)
+            if criteria := [c for c in trial.criteria if c != "planted"]:
+                cell = _cell(config, config.model.name, name, sample, [*identity, network])
+                _fill(cell, work, ["cost", *criteria])
+                files.append(cell.file)
+            if "planted" in trial.criteria:  # no matter which network the trial is about
+                cell = _cell(config, "planted", name, sample, identity)
+                _fill(cell, work, [asked for asked in ANSWERS if asked.startswith("planted ")])
+                files.append(cell.file)
     return files
 
 
@@ -71,106 +70,75 @@ def _node(name: str, trial: Trial, seed: int) -> dict[str, Any]:
     return compose([f"attribution={name}", f"seed={seed}", *trial.overrides.get(name, [])]).attribution
 
 
-def _folder(config: Config, model: str, method: str, identity: Any) -> Path:
+def _image(sample: Sample) -> list[Any]:
+    """Everything of a sample that decides numbers: its position too, from which random numbers are drawn."""
+    given = None if sample.condition is None else hashlib.sha256(sample.condition.tobytes()).hexdigest()
+    return [sample.index, hashlib.sha256(sample.lr.tobytes()).hexdigest(), asdict(sample.windows[0]), given]
+
+
+def _cell(config: Config, model: str, method: str, sample: Sample, identity: Any) -> Cell:
+    """In <results>/runs/methods/<model>/<method>/."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:10]
-    name = f"{method.replace(': ', '_')}-{digest}"
-    return Path(config.results) / "runs" / "methods" / model / name
+    folder = Path(config.results) / "runs" / "methods" / model / method.replace(": ", "_")
+    return Cell(folder / f"{sample.index:05d}-{digest}", model, method, sample.name)
 
 
-def _store(path: Path, model: str, method: str, rows: list[dict[str, Any]]) -> None:
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).assign(model=model, method=method)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        frame.to_csv(part, index=False)
+def _fill(cell: Cell, work: _Work, questions: list[str]) -> None:
+    if missing := cell.missing(questions):
+        begin = time.perf_counter()
+        for asked in missing:
+            cell.store(asked, lambda asked=asked: work.answers(asked, cell))
+        print(f"{' '.join(cell.labels.values())}: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
 
 
-def _row(image: str, criterion: str, x: float, value: float) -> dict[str, Any]:
-    status = "ok" if np.isfinite(value) else "nan"
-    return {"image": image, "criterion": criterion, "x": x, "value": value, "status": status, "reason": ""}
+@dataclass
+class _Work:
+    """One method on one image of one network. shared: what the methods have in common."""
 
+    net: Any
+    method: Any
+    sample: Sample
+    lr: torch.Tensor
+    trial: Trial
+    shared: dict[Any, np.ndarray]
+    refused: NotApplicable | None = None
 
-def _refused(image: str, criterion: str, error: UserError) -> dict[str, Any]:
-    return _row(image, criterion, np.nan, np.nan) | {"status": "not applicable", "reason": str(error)}
+    def answers(self, asked: str, cell: Cell) -> Iterator[Row]:
+        """Raises NotApplicable where the method, or the question, is not defined."""
+        window = self.sample.windows[0]
+        if asked.startswith("planted "):
+            net = planted_networks()[asked.removeprefix("planted ")]
+            truth = net.truth(tuple(self.lr.shape[-2:]), window)
+            yield asked, np.nan, average_precision(strength(self.method(net, self.lr, window).map), truth)
+            return
+        found, seconds = self._found(cell)
+        if asked == "cost":
+            yield "seconds", np.nan, seconds
+            yield "evaluations", np.nan, float(found.n_steps)
+            return
+        yield from CRITERIA[asked](
+            Scene(self.net, self.lr, window, self.method, found, self.sample.index, self.trial,
+                  self.trial.references, self.shared)
+        )  # fmt: skip
 
+    def _found(self, cell: Cell) -> tuple[Attribution, float]:
+        """The map, computed once and stored, and the seconds that it took."""
+        if self.refused is not None:
+            raise self.refused
+        if not cell.map_file.exists():
+            try:
+                cell.keep(*self._timed())
+            except NotApplicable as error:
+                self.refused = error
+                raise
+        return cell.kept()
 
-class _Maps:
-    """A method's maps of all images of the trial, computed once and stored."""
-
-    def __init__(
-        self,
-        path: Path,
-        net: Any,
-        method: Any,
-        scenes: list[tuple[Sample, torch.Tensor]],
-        shared: dict[Any, np.ndarray],
-    ) -> None:
-        self.path, self.net, self.method, self.scenes = path, net, method, scenes
-        self.shared = shared
-        self._found: list[tuple[Attribution, float]] | None = None
-
-    def rows(self, criterion: str, trial: Trial) -> list[dict[str, Any]]:
-        """One criterion on every image."""
-        try:
-            found = self.found()
-        except UserError as error:
-            return [_refused(sample.name, criterion, error) for sample, _ in self.scenes]
-        rows = []
-        for i, ((sample, lr), (one, seconds)) in enumerate(zip(self.scenes, found, strict=True)):
-            if criterion == "cost":
-                answers = iter([("seconds", np.nan, seconds), ("evaluations", np.nan, float(one.n_steps))])
-            else:
-                scene = Scene(
-                    self.net, lr, sample.windows[0], self.method, one, i, trial, trial.references, self.shared
-                )
-                answers = CRITERIA[criterion](scene)
-            rows += [_row(sample.name, *answer) for answer in answers]
-        return rows
-
-    def found(self) -> list[tuple[Attribution, float]]:
-        if self._found is None:
-            self._found = self._read() if self.path.exists() else self._compute()
-        return self._found
-
-    def _compute(self) -> list[tuple[Attribution, float]]:
-        found = []
-        for sample, lr in self.scenes:
-            begin = time.perf_counter()
-            one = self.method(self.net, lr, sample.windows[0])
-            found.append((one, time.perf_counter() - begin))
-        numbers = [
-            [np.nan if v is None else v for v in (a.score, a.baseline_score, a.gap, a.n_steps, a.n_flat, seconds)]
-            for a, seconds in found
-        ]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.path) as part, part.open("wb") as file:
-            np.savez(file, maps=np.stack([a.map.double().cpu().numpy() for a, _ in found]), numbers=np.array(numbers))
-        return found
-
-    def _read(self) -> list[tuple[Attribution, float]]:
-        with np.load(self.path) as stored:
-            maps, numbers = stored["maps"], stored["numbers"]
-        found = []
-        for values, (score, baseline, gap, n_steps, n_flat, seconds) in zip(maps, numbers, strict=True):
-            ends = (None, None) if np.isnan(gap) else (float(baseline), float(gap))
-            one = Attribution(torch.from_numpy(values), float(score), *ends, None, int(n_steps), int(n_flat))
-            found.append((one, float(seconds)))
-        return found
-
-
-def _planted(method: Any, samples: list[Sample], lrs: list[torch.Tensor]) -> list[dict[str, Any]]:
-    """Average precision with which a map finds the pixels that the window is known to depend on."""
-    return [row for name, net in planted_networks().items() for row in _on_planted(method, samples, lrs, name, net)]
-
-
-def _on_planted(
-    method: Any, samples: list[Sample], lrs: list[torch.Tensor], name: str, net: Any
-) -> Iterator[dict[str, Any]]:
-    for sample, lr in zip(samples, lrs, strict=True):
-        window = sample.windows[0]
-        truth = net.truth(tuple(lr.shape[-2:]), window)
-        try:
-            value = average_precision(strength(method(net, lr, window).map), truth)
-        except UserError as error:
-            yield _refused(sample.name, f"planted {name}", error)
-        else:
-            yield _row(sample.name, f"planted {name}", np.nan, value)
+    def _timed(self) -> tuple[Attribution, float]:
+        """On a CPU, seconds of its time, whatever else the machine does."""
+        window = self.sample.windows[0]
+        view(self.net, self.lr, window, DETECTOR, upscaling(self.net, self.lr))  # what the network remembers of itself
+        clock = time.process_time if self.lr.device.type == "cpu" else time.perf_counter
+        begin = clock()
+        found = self.method(self.net, self.lr, window)
+        float(found.map.sum())  # a GPU has finished when it tells a number
+        return found, clock() - begin

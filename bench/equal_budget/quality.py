@@ -1,0 +1,95 @@
+"""experiment=equal_budget_quality: how well every network and seed was trained, whatever came out.
+
+Y-PSNR by the protocol of experiment=psnr, beside bicubic on the same images. A network that ends below bicubic is
+listed with its curve; one that is not trained yet, or whose training is unfinished or diverged, is listed as that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import psnr
+from ..config import Config
+from ..report.benchmark import publish
+from ..report.tables import write_text
+from ..training.curve import read_curve
+from .trained import Trained, find, run_folder, settings_of
+
+CURVES = "curves"
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """One network and seed on one test set: its facts, its scores or why it has none, and its curve."""
+    settings, model = settings_of(config), config.model
+    trained = find(model, config.seed, settings)
+    run = run_folder(model, config.seed, settings)
+    curve = None if run is None else run / "curve.csv"
+    row = {"network": model.name, "family": model.family, "seed": config.seed, "n_parameters": model.n_parameters}
+    row |= {"curve": curve, **_progress(trained, curve)}
+    if trained is None:
+        return row
+    scores = psnr.measure(replace(config, model=replace(model, weights=str(trained.file))))
+    return row | {key: scores[key] for key in ("dataset", "n_images", "psnr_y", "bicubic_psnr_y", "ssim_y")}
+
+
+def _progress(trained: Trained | None, curve: Path | None) -> dict[str, Any]:
+    rows = [] if curve is None else read_curve(curve)
+    seconds = sum(float(row["seconds"]) for row in rows) if rows else None
+    if trained is not None:
+        seconds = float(trained.said["seconds"]) if "seconds" in trained.said else seconds
+        validation = float(trained.said["validation_psnr_y"])
+        recipe = json.loads(trained.said["recipe"])
+        done = {"updates": int(trained.said["updates"]), "seconds": seconds, "validation_psnr_y": validation}
+        return done | {"state": "trained", "recipe": recipe["name"]}
+    if not rows:
+        return {"updates": 0, "state": "not trained yet"}
+    last = rows[-1]
+    state = "unfinished" if last["psnr_y"] else "diverged"
+    return {"updates": int(last["iteration"]), "seconds": seconds, "state": state}
+
+
+def conclude(config: Config, rows: list[dict[str, Any]]) -> list[Path]:
+    """Print and write <results>/equal_budget/quality.csv and .md, and the curves that are here beside them."""
+    folder = Path(config.results) / "equal_budget"
+    frame = pd.DataFrame(rows)
+    written = [
+        write_text(folder / CURVES / f"{row['network']}-seed{row['seed']}.csv", Path(row["curve"]).read_text("utf-8"))
+        for row in {(row["network"], row["seed"]): row for row in rows if row["curve"] is not None}.values()
+        if Path(row["curve"]).is_file()
+    ]
+    command = "lamscope run experiment=equal_budget_quality trial.runs=RUNS machine.data=FOLDER"
+    return written + publish(_table(frame), "How well the lite networks were trained", folder / "quality", command, 4)
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a network and seed; seeds beyond the first only where a training was begun."""
+    rows = [row for row in _rows(frame) if row["seed"] == 0 or row["updates"] or row["state"] != "not trained yet"]
+    table = pd.DataFrame(rows)
+    order = [column for column in table if str(column).endswith("_over_bicubic")][:1]
+    return table.sort_values(
+        [*order, "network", "seed"], ascending=[False] * len(order) + [True, True], ignore_index=True
+    )
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    sets = list(frame.get("dataset", pd.Series(dtype=str)).dropna().unique())
+    for _, part in frame.groupby(["network", "seed"], sort=True):
+        first = part.iloc[0]
+        row = {key: first.get(key) for key in ("network", "seed", "family", "n_parameters", "updates", "seconds")}
+        row["kept_out_psnr"] = first.get("validation_psnr_y")
+        below = []
+        for name in sets:
+            here = part[part["dataset"] == name]
+            score, bicubic = (
+                float(here[key].iloc[0]) if len(here) else float("nan") for key in ("psnr_y", "bicubic_psnr_y")
+            )
+            row |= {f"{name}_psnr_y": score, f"{name}_over_bicubic": score - bicubic}
+            below += [name] if score < bicubic else []
+        curve = f"{CURVES}/{first['network']}-seed{first['seed']}.csv"
+        yield row | {"state": f"below bicubic on {', '.join(below)}: see {curve}" if below else first["state"]}

@@ -1,0 +1,25 @@
+"""Zip files that nobody vouched for (checkpoints, .npz): measured by their directory before a member is read."""
+
+from __future__ import annotations
+
+import zipfile
+
+MAX_MEMBERS = 100_000  # the largest network of the zoo has 5,000 tensors
+
+
+def require_stored(archive: zipfile.ZipFile) -> None:
+    """That the members lie in the file as they are, as torch.save and numpy.savez write them.
+
+    Raises ValueError where they are compressed, share their bytes or their names, or are absurdly many: so what is read
+    of the file is never larger than the file, and every reader finds the same members.
+    """
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise ValueError(f"it has {len(members)} members")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its members are compressed")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two of its members have one name")
+    claimed = sum(max(member.file_size, member.compress_size) for member in members)
+    if claimed > (size := archive.start_dir):
+        raise ValueError(f"its members claim {claimed} bytes and have {size}")
