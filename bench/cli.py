@@ -35,7 +35,7 @@ lamscope: which input pixels does a super-resolution network really use?
   lamscope doctor [RUN …]         this machine, and whether what is stored is whole; what to do about what is not
   lamscope rerun FILE             a stored result computed again from its file alone, and compared
   lamscope zoo [key=value …]      the collection: facts, cost, receptive fields; format=csv|md|json, measure=true
-  lamscope cost RUNS [key=value]  what a sweep will take in hours and gigabytes, on 1, 8 or 64 workers like this one
+  lamscope cost RUNS [key=value]  what a sweep will take, in hours and gigabytes, on so many workers like this one
   lamscope options GROUP          what can be chosen: model, dataset, attribution, experiment, train, figure, machine
 
 Examples

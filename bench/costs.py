@@ -22,7 +22,8 @@ from .types import UserError
 HELP = """\
 lamscope cost RUNS… [TABLE.csv] [networks=24] [images=10000] [workers=1,8,64] [model=a,b] [out=FILE.md]
 
-Hours and gigabytes of a sweep, from stored runs and, for seconds, tables of `lamscope run experiment=speed`.
+Hours and gigabytes of a sweep, from stored runs and, for seconds, tables of `lamscope run experiment=speed`. Workers
+are like the one measured: to learn of GPUs, run a few images of every network on one, and name that run.
 """
 DEFAULTS = {"networks": "", "images": "10000", "workers": "1,8,64", "model": "", "out": ""}
 SHORT = "64×64"  # LR pixels of a speed table's rows that count: the paper's
@@ -104,13 +105,17 @@ def _cells(runs: Sequence[Path]) -> pd.DataFrame:
             if status(file) != "complete":
                 continue
             records, where = read_records(file), read_provenance(file)["environment"]
-            image = records.groupby("index")["seconds"].agg(["sum", "size"])
             first = records.iloc[0]
-            row = {"network": first["model"], "lr": _sizes(records), "device": where["device"]}
-            row |= {"threads": where["threads"], "seconds": image["sum"].mean(), "windows": image["size"].mean()}
-            rows.append(row | {"bytes": file.stat().st_size / len(image), "cpu_time": False})
-    columns = ["network", "lr", "device", "threads", "seconds", "windows", "bytes", "cpu_time"]
-    return pd.DataFrame(rows, columns=columns)
+            row = {"network": first["model"], "digest": first["digest"], "lr": _sizes(records)}
+            row |= {"device": where["device"], "threads": where["threads"], "bytes": file.stat().st_size}
+            row |= {"seconds": records["seconds"].sum(), "windows": len(records)}
+            rows.append(row | {"images": records["index"].nunique()})
+    keys, sums = ["network", "digest", "lr", "device", "threads"], ["seconds", "windows", "bytes"]
+    frame = pd.DataFrame(rows, columns=[*keys, *sums, "images"])
+    frame = frame.groupby(keys, as_index=False, sort=False).sum()  # a cell may lie in several files, its shards
+    for name in sums:
+        frame[name] /= frame["images"]
+    return frame.assign(cpu_time=False)
 
 
 def _sizes(records: pd.DataFrame) -> str:
@@ -158,14 +163,10 @@ def _page(measured: pd.DataFrame, networks: int, images: int, workers: Sequence[
         "threads": "1 thread" if first["threads"] == 1 else f"{first['threads']} threads",
         "clock": " Seconds are CPU time." if measured["cpu_time"].all() else " Seconds are by the clock.",
     }
-    title = (
-        f"{networks} networks × {images:,} images of {first['lr']} LR pixels, from {len(measured)} networks measured"
-    )
-    total = f"Work in all: {sum(jobs) / 3600:,.0f} hours of one worker, {size / 1e9:.0f} GB in HDF5."
-    if pd.isna(size):
-        total = (
-            f"Work in all: {sum(jobs) / 3600:,.0f} hours of one worker. Name a folder of runs too to learn of bytes."
-        )
+    source = f"{len(measured)} networks measured" if len(measured) > 1 else "one network measured"
+    title = f"{networks} networks × {images:,} images of {first['lr']} LR pixels, from {source}"
+    disk = "name a folder of runs too to learn of bytes" if pd.isna(size) else f"{_short(size / 1e9)} GB of HDF5"
+    total = f"In all {_short(sum(jobs) / 3600)} hours of one worker; {disk}."
     tables = [markdown_table(frame) for frame in (plan, rows)]
     return "\n\n".join([title, f"`{command}`", tables[0], total, NOTES.format(**about), tables[1]])
 

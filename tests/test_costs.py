@@ -30,11 +30,12 @@ def test_other_networks_are_like_those_measured(seconds, networks):
     assert len(some) == networks and set(some) <= set(seconds)
 
 
-def store(folder, model, seconds, device="a processor", side=8):
-    """A finished cell of two images with two windows each."""
-    environment = {"device": device, "threads": 1}
-    with CellWriter(folder / f"{model}-0.h5", {"digest": "0", "environment": environment}, 2, {"model": model}) as cell:
-        for i in range(2):
+def store(folder, model, seconds, device="a processor", side=8, images=(0, 1), name=""):
+    """A finished cell of images with two windows each."""
+    about = {"digest": folder.name, "environment": {"device": device, "threads": 1}}
+    labels = {"model": model, "digest": folder.name}
+    with CellWriter(folder / f"{model}-0{name}.h5", about, images, labels) as cell:
+        for i in images:
             row = {"seconds": seconds / 2, "lr_h": side, "lr_w": side, "di": 1.0, "status": "ok"}
             cell.write(i, str(i), {"lr": np.full((side, side, 3), i, np.uint8)}, [row, row])
         cell.finish()
@@ -59,6 +60,14 @@ def test_seconds_and_bytes_come_from_runs(tmp_path, capsys):
     for row in ("| 1 | 20 | 20 |", "| 2 | 10 | 10 |", "| 4 | 9 | 5 |"):
         assert row in shown and row in out.read_text()
     assert "4 networks × 3,600 images" in shown and "2 windows" in shown and "a processor, 1 thread" in shown
+
+
+def test_the_pieces_of_a_cell_are_one_network(tmp_path):
+    store(tmp_path, "quick", 1.0, images=(0, 2), name=".1of2")
+    store(tmp_path, "quick", 4.0, images=(1,), name=".2of2")
+    found = read([tmp_path])
+    assert len(found) == 1 and found.loc[0, "seconds"] == pytest.approx(2.0)
+    assert found.loc[0, "bytes"] == sum(file.stat().st_size for file in tmp_path.glob("*.h5")) / 3
 
 
 def test_a_speed_table_gives_seconds_of_a_whole_run(tmp_path):
