@@ -135,7 +135,8 @@ def by_image(shared: pd.DataFrame, columns: Iterable[str] | None = None) -> dict
     columns: None: MEANS, and what of SCORES there is.
     """
     images = shared.groupby(["model", "index"], sort=True)
-    chosen = [*MEANS, *(name for name in SCORES if name in shared)] if columns is None else columns
+    added = [name for name in SCORES if name in shared and shared[name].notna().any()]
+    chosen = [*MEANS, *added] if columns is None else columns
     return {name: images[name].mean().unstack("model") for name in chosen}
 
 
