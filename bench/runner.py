@@ -15,7 +15,7 @@ from .environment import describe
 from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
 from .progress import track
-from .types import UserError
+from .types import NotApplicable, UserError
 from .zoo import Origin, condition_of, load, precision, prepare, weight_folders
 
 # settings of a data set that the hash of its images makes superfluous
@@ -25,6 +25,7 @@ PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known"
 def run_cell(config: Config) -> Path:
     """Compute what is missing of one cell and return its finished HDF5 file.
 
+    Where the method is not defined for the network, the cell is one row that says why, and no file is made.
     Rerunning is resuming: images already stored are skipped (on_existing=skip), computed again (redo) or an error
     (fail). Raises UserError for anything the user can mend, before the first image where that is possible.
     """
@@ -59,6 +60,8 @@ def run_cell(config: Config) -> Path:
                     for explained in track(found, len(dataset), len(done), label, config.machine.progress):
                         behind.do(_write, writer, explained)
             writer.finish()
+        except NotApplicable as error:  # a result too, and the other networks of a sweep go on
+            writer.fail(error)
         except UserError:
             raise
         except Exception as error:

@@ -36,7 +36,7 @@ from .cellfile import (
     to_json,
 )
 from .durable import locked, replacing, reporting, temporary_of
-from .types import UserError
+from .types import NotApplicable, UserError
 
 _log = logging.getLogger(__name__)
 
@@ -115,11 +115,13 @@ class CellWriter:
 
     def fail(self, error: BaseException) -> None:
         """Record why the cell has no result, with the traceback; forgotten as soon as it has one."""
-        message = " ".join(f"{type(error).__name__}: {error}".split())
+        defined = not isinstance(error, NotApplicable)
+        message = " ".join(f"{type(error).__name__}: {error}".split() if defined else str(error).split())
         model = self.path.stem.rsplit("-", 1)[0]
+        status = "failed" if defined else "not applicable"
         about = {
             "schema": SCHEMA_VERSION,
-            "record": {"model": model, **self.labels, "digest": self.digest, "status": "failed", "message": message},
+            "record": {"model": model, **self.labels, "digest": self.digest, "status": status, "message": message},
             "traceback": "".join(traceback.format_exception(error)),
             "provenance": self._provenance,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cellfile import COLUMNS
+from .cellfile import COLUMNS, NO_IMAGES
 from .statistics import RESAMPLES, bootstrap_mean, rank_test
 from .store import cells, read_columns
 from .types import UserError
@@ -31,8 +31,8 @@ MEANS = ["di", "psnr_y", "psnr_rgb", "ssim_y"]
 def read_records(source: Source = "results/runs", partial: bool = False) -> pd.DataFrame:
     """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS.
 
-    source: a folder (with everything below it), one .h5 file, or several of either. A failed cell is one row with
-    status "failed" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
+    source: a folder (with everything below it), one .h5 file, or several of either. A cell without images is one row
+    with status "failed" or "not applicable" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
     in columns of text. Raises UserError for a missing source and for a file that is damaged or not ours.
     """
     frames = []
@@ -69,8 +69,8 @@ def comparable(records: pd.DataFrame) -> list[pd.DataFrame]:
     Networks on luminance are a part of their own where the detector looks at RGB. Failed cells, which have no images,
     go with the parts whose labels they share.
     """
-    failed = records[records["status"] == "failed"]
-    rows = records[records["status"] != "failed"]
+    absent = records["status"].isin(NO_IMAGES)
+    failed, rows = records[absent], records[~absent]
     apart = (rows["channels"] == "y") & (rows["detector"] == "rgb")
     parts = []
     for _, part in rows.groupby([*ONE_OF, apart], dropna=False, sort=True):
@@ -91,7 +91,7 @@ def common(records: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         raise UserError("There are no finished results to rank.")
     _refuse_mixtures(good)
     shared, notes = _common(records[records["index"].notna()], good)
-    return shared, notes + _failures(records)
+    return shared, notes + failures(records)
 
 
 def by_image(shared: pd.DataFrame, columns: Iterable[str] = MEANS) -> dict[str, pd.DataFrame]:
@@ -195,6 +195,8 @@ def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, li
     return good[shared[place.loc[good.index].to_numpy()]], notes
 
 
-def _failures(records: pd.DataFrame) -> list[str]:
-    failed = records[records["status"] == "failed"]
-    return [f"{row['model']} failed: {row['message']}." for row in failed.to_dict("records")]
+def failures(records: pd.DataFrame) -> list[str]:
+    """A sentence for each cell without images: which network, and why."""
+    absent = records[records["status"].isin(NO_IMAGES)]
+    verb = {"failed": "failed", "not applicable": "is left out, not applicable"}
+    return [f"{row['model']} {verb[row['status']]}: {row['message'].rstrip('.')}." for row in absent.to_dict("records")]
