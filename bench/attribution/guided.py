@@ -27,8 +27,8 @@ class GuidedBackprop(Single):
 
     LeakyReLU and PReLU are taken as the ReLU that they approximate: nothing passes where their input is not positive,
     and where it is, the positive part of the gradient. Sigmoids, as in channel attention, products and everything else
-    pass their ordinary gradient. Raises NotApplicable for a network with GELU or another smooth activation, for which no
-    rule was published, and for one without any ReLU.
+    pass their ordinary gradient. Raises NotApplicable for a network with GELU or another smooth activation, for which
+    no rule was published, and for one without any ReLU.
     """
 
     def explain(self, score: Score, lr: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ ENDS = np.array([1.0, 0.0])  # the image and the baseline
 class PathAttribution:
     """LAM_i = ∫₀¹ ∂D(F(γ(α)))/∂γ(α)_i · ∂γ(α)_i/∂α dα (Gu & Dong 2021, equation 5).
 
-    path, detector, rule ('midpoint', 'right' or 'ends') and n_steps say which sum stands for the integral. n_steps='auto'
-    refines 7 → 21 → 63 midpoints until the estimated relative L2 error of the map is below rtol.
+    path, detector, rule ('midpoint', 'right' or 'ends') and n_steps say which sum stands for the integral.
+    n_steps='auto' refines 7 → 21 → 63 midpoints until the estimated relative L2 error of the map is below rtol.
     zero_nan: NaN gradients become 0 and are counted, as in the reference implementation; never otherwise.
     """
 
