@@ -32,8 +32,9 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
     """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS.
 
     source: a folder (with everything below it), one .h5 file, or several of either. A cell without images is one row
-    with status "failed" or "not applicable" and a `message`. partial: also the images that unfinished cells
-    have. What a row lacks is NaN, or "" in columns of text. Raises UserError for a missing source and for a file that is damaged or not ours.
+    with status "failed" or "not applicable" and a `message`. partial: also the images that unfinished cells have. What
+    a row lacks is NaN, or "" in columns of text. Raises UserError for a missing source and for a file that is damaged
+    or not ours.
     """
     frames = []
     for path in _paths(source):

@@ -1,4 +1,4 @@
-"""A method that is not defined for a network is a result: a row with a status and a reason, in runs and in the trial."""
+"""A method that is not defined for a network is a result of a run: a row with a status and a reason."""
 
 import pytest
 
