@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..config import instantiate, options, suggest
 from ..printable import as_file_name
-from ..table import comparable, ranking, read_records
+from ..table import comparable, failures, ranking, read_records
 from ..types import UserError
 from ..variants import name_variants
 
@@ -55,8 +55,7 @@ def report(
             chapters.append(chapter)
             written += chapter.files
     if not written:
-        failed = [f"{row['model']} failed: {row['message']}." for row in records.to_dict("records") if row["message"]]
-        raise UserError(" ".join([*problems, *failed]) or f"There are no finished results in {_join(runs)}.")
+        raise UserError(" ".join([*problems, *failures(records)]) or f"There are no finished results in {_join(runs)}.")
     _announce(written, problems)
     if page:
         from .site import build
