@@ -64,7 +64,7 @@ def missing_shards(frames: Iterable[pd.DataFrame]) -> list[str]:
     for frame in frames:
         if "shard" in frame:
             here[frame["model"].iloc[0], frame["digest"].iloc[0]] |= set(
-                frame.loc[frame["status"] != "failed", "shard"]
+                frame.loc[~frame["status"].isin(NO_IMAGES), "shard"]
             )
     return [
         f"{model}-{digest} is not whole: shards {named} are missing, -m shard={named} computes them."

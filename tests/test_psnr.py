@@ -13,7 +13,7 @@ from lamscope.zoo import load_model
 
 KNOWN = {"carn_m": 31.88, "imdn": 32.21, "pan": 32.14, "rfdn": 32.16}
 SHIPPED = [name for name in options("model") if read_model(name).checkpoint.shipped]
-LEAST = {"fsrcnn": 28.43 + 1.7, "edsr_lite": 28.43 + 2.2, "rcan_lite": 28.43 + 2.2}  # bicubic, and the least above it
+LEAST = {"fsrcnn": 28.43 + 1.7, "edsr_lite": 28.43 + 2.2, "rcan_lite": 28.43 + 2.1}  # bicubic, and the least above it
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
