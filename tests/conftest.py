@@ -33,10 +33,10 @@ def shared_folder() -> Path | None:
 
 @cache
 def is_large(name: object) -> bool:
-    """Whether a test's parameter names a network of more than 1.5 million parameters: such tests are slow ones."""
+    """Whether a test's parameter names a network of more than 300,000 parameters: such tests are slow ones."""
     from lamscope.config import options, read_model
 
-    return isinstance(name, str) and name in options("model") and (read_model(name).n_parameters or 0) > 1_500_000
+    return isinstance(name, str) and name in options("model") and (read_model(name).n_parameters or 0) > 300_000
 
 
 def pytest_collection_modifyitems(items):

@@ -97,6 +97,7 @@ def test_a_network_of_its_registry_is_a_model_with_its_own_checkpoint(tmp_path: 
     assert a.map.shape == (3, 9, 10) and a.map.abs().sum() > 0
 
 
+@pytest.mark.slow
 @needs_basicsr
 def test_any_network_of_its_registry_runs_from_the_command_line(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -54,6 +54,7 @@ def test_the_command_measures_what_is_here_and_says_what_is_not(lamscope, tmp_pa
     assert code == 2 and "machine.weights=FOLDER" in err
 
 
+@pytest.mark.slow
 def test_a_stopped_command_goes_on(lamscope, tmp_path):  # noqa: F811
     save_image(tmp_path / "images" / "0.png", (64, 48))
     command = ("run", "experiment=psnr", "dataset=folder", "dataset.path=images", "machine.device=cpu")

@@ -172,6 +172,7 @@ def told(config: Config):
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getcwd(), config.machine.threads
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     children = Children()

@@ -115,6 +115,7 @@ RUN = ("run", "-m", "model=fsrcnn,edsr_lite", "dataset=folder", "dataset.path=im
 QUICK = ("attribution.n_steps=3", "figures=[psnr_vs_di]")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_given_its_lpips(lamscope, tmp_path, weights):  # noqa: F811
     for seed in range(2):
         save_image(tmp_path / "images" / f"{seed}.png", (64, 64), seed=seed)
@@ -174,6 +175,7 @@ def test_psnr_has_it_where_it_is_asked_for(lamscope, tmp_path, weights):  # noqa
     assert (frame["lpips_alex"] > 0).all() and set(frame.index) == {"bicubic ×4", "fsrcnn"}
 
 
+@pytest.mark.slow
 def test_what_it_lacks_is_said_before_the_run(lamscope, tmp_path, weights, monkeypatch):  # noqa: F811
     save_image(tmp_path / "images" / "0.png", (64, 64))
     torch.save({"features.0.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")

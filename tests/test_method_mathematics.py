@@ -56,6 +56,7 @@ def test_straight_paths_are_complete_on_a_linear_network(image):
         assert abs(found.gap) < 1e-4 * abs(found.score)
 
 
+@pytest.mark.slow
 def test_vargrad_is_the_variance_of_the_gradient():
     """D = Σx³/3 has the gradient x²; with x ~ N(a, s²) its variance is 4a²s² + 2s⁴."""
 
@@ -224,6 +225,7 @@ def test_linear_path_gives_the_reference_implementations_number():
         assert abs(diffusion_index(moved.map) - 0.706561) > 0.003
 
 
+@pytest.mark.slow
 def test_every_rule_of_the_linear_path_has_one_limit_where_nothing_is_flat():
     """0.7066 is not far from the integral by its rule, but by the steps that it lost."""
     image, limit = rings(torch.float64), None

@@ -76,6 +76,7 @@ def test_constraints_pin_what_the_project_asks_for():
     assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
 
 
+@pytest.mark.slow
 def test_coverage_counts_modules_that_nothing_imports(tmp_path):
     settings = ROOT / "pyproject.toml"
     coverage = (sys.executable, "-m", "coverage")

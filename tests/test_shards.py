@@ -80,6 +80,7 @@ def test_shards_are_read_as_the_whole(folder, capsys):
     assert len(list((folder / "page" / "assets").rglob("0000*-hr.webp"))) == 5
 
 
+@pytest.mark.slow
 def test_images_are_never_stored_twice(folder, capsys):
     assert main([*RUN, "shard=1/2"]) == 0
     capsys.readouterr()
