@@ -18,6 +18,7 @@ import io
 import json
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -71,8 +72,8 @@ COLUMNS: dict[str, tuple[type, str, str]] = {  # kind, unit, description; also t
     "ssim_y": (float, "1", "SSIM of luminance, whole image, border shaved"),
     "window_psnr_y": (float, "dB", "PSNR of luminance inside the window"),
     "seconds": (float, "s", "wall time of the attribution and its share of the SR image"),
-    "status": (str, "", "ok, nan (the map or its diffusion index is not finite) or failed"),
-    "message": (str, "", "why a cell failed"),
+    "status": (str, "", "ok, nan (the map or its diffusion index is not finite), failed or not applicable"),
+    "message": (str, "", "why a cell failed or its method is not defined for its network"),
     "file": (str, "", "file of the cell"),
     "digest": (str, "", "digest of everything that decides the numbers of the cell"),
 }
@@ -84,11 +85,12 @@ TENSORS = {  # axes, unit, description
     "index": ("image", "1", "absolute position of the image in the test set"),
     "provenance": ("image", "1", "row of /provenance: the environment that computed this image"),
 }
+NO_IMAGES = ("failed", "not applicable")  # the status of a cell that is one row and has no images
 # what may differ between two runs that agree: the machine, times, and settings that decide no number
 VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
 
 # what h5py, zipfile, NumPy and json raise when bytes are wrong
-DAMAGE = (*hdf5.DAMAGE, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGE = (*hdf5.DAMAGE, EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):

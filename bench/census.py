@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from .cellfile import NO_IMAGES
 from .durable import is_held
 from .examine import Cell, Finding, examine_file, varied
 from .shards import missing, whole_name
@@ -64,9 +67,11 @@ def _unfinished(path: Path) -> list[Finding]:
         rows = read_columns(path, partial=True)
     except UserError as error:
         return [Finding(str(path), str(error).removesuffix("."), "remove that file and run its command again")]
-    n = len(set(rows["index"][rows["status"] != "failed"])) if "index" in rows else 0
+    n = len(set(rows["index"][~np.isin(rows["status"], NO_IMAGES)])) if "index" in rows else 0
     if status(path) == "failed":
-        message = next(m for s, m in zip(rows["status"], rows["message"], strict=True) if s == "failed")
+        why, message = next((s, m) for s, m in zip(rows["status"], rows["message"], strict=True) if s in NO_IMAGES)
+        if why != "failed":
+            return [Finding(str(path), f"{why}: {message}", "rankings leave it out", wrong=False)]
         return [Finding(str(path), f"it failed: {message}", f"{n} images are kept; {CONTINUE} once that is mended")]
     if is_held(path.with_suffix(".lock")):
         return [Finding(str(path), f"a job is computing it, {n} images are stored", "wait", wrong=False)]

@@ -10,9 +10,10 @@ from .comparison import against
 from .config import Config, instantiate
 from .figures import newcomer as figure
 from .figures import style
+from .printable import as_file_name
 from .reference import Reference, protocol, read, require_protocol, require_same_images, shipped, store
 from .report.newcomer import markdown, print_place
-from .report.tables import write_text
+from .report.tables import csv_text, write_text
 from .report.terminal import terminal
 from .shards import beside
 from .table import ranking, read_records
@@ -68,10 +69,10 @@ def conclude(config: Config, runs: list[tuple[Path, str]], reference: Reference)
         records = together(reference, read_records(beside([file])))
         table, differences = ranking(records), against(records, name)
         title = f"{name} among {len(reference.models)} networks of {reference.file.name}"
-        folder = Path(config.results) / "compare" / name / reference.file.stem
+        folder = Path(config.results) / "compare" / as_file_name(name) / reference.file.stem
         print_place(table, differences, name, title)
-        write_text(folder / "ranking.csv", table.to_csv(index=False))
-        write_text(folder / "differences.csv", differences.to_csv(index=False))
+        write_text(folder / "ranking.csv", csv_text(table))
+        write_text(folder / "differences.csv", csv_text(differences))
         write_text(folder / "compare.md", markdown(table, differences, name, title))
         style.save(style.page(figure.draw(records, newcomer=name)), folder / "ranking")
         terminal().print(f"tables and a figure (PNG and PDF) in {folder}", markup=False, soft_wrap=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .types import UserError
+
+MAX_BYTES = 1 << 28  # of one condition: 32 million numbers
+# what NumPy and zipfile raise when bytes are wrong
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError, EOFError)
+DAMAGE += (OSError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,9 @@ class Conditions:
         with self._opened() as arrays:
             if name not in arrays:
                 raise UserError(f"{self.file} has no condition for the image '{name}'.")
+            member = name if name in arrays.zip.namelist() else f"{name}.npy"
+            if arrays.zip.getinfo(member).file_size > MAX_BYTES:  # zipfile reads no more than it claims
+                raise UserError(f"The condition of '{name}' in {self.file} is larger than {MAX_BYTES >> 20} MiB.")
             value = arrays[name]
         if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
             raise UserError(f"The condition of '{name}' in {self.file} is not all finite numbers.")
@@ -53,7 +64,7 @@ class Conditions:
                 yield arrays
         except FileNotFoundError:
             raise UserError(f"There is no file '{self.file}' of conditions.") from None
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"'{self.file}' is no NumPy file of conditions: numpy.savez(file, **{{image name: array}}) makes one."
             ) from error

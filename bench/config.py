@@ -186,7 +186,7 @@ def to_config(node: Any) -> Config:
 def restore(stored: dict[str, Any], overrides: list[str]) -> Config:
     """The configuration that a result carries, with dotted overrides (`machine.device=cpu`).
 
-    It must have been checked (`trusted.require_known`). Raises UserError for one of another version of the schema.
+    It must have been checked (`trusted.require_trusted`). Raises UserError for one of another version of the schema.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

@@ -35,7 +35,7 @@ one measured: {device}, {threads}.{clock}"""
 
 
 def main(arguments: list[str]) -> int:
-    """`lamscope cost`, whose settings its help tells; returns the exit code."""
+    """The verb; returns the exit code."""
     sources = [word for word in arguments if "=" not in word]
     settings = DEFAULTS | dict(word.split("=", 1) for word in arguments if "=" in word)
     if unknown := sorted(settings.keys() - DEFAULTS.keys()):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .conditions import Conditions
 from .downsampling import DOWNSAMPLING, crop_to_multiple
 from .images import SUFFIXES, image_size, list_images, read_rgb
+from .printable import printable
 from .types import Sample, UserError
 from .windows import WindowChoice
 
@@ -277,7 +278,7 @@ def unique_names(files: Sequence[Path]) -> list[str]:
     taken: set[str] = set()
     names: list[str] = []
     for file in files:
-        name = first = file.stem if times[file.stem.casefold()] == 1 else file.name
+        name = first = printable(file.stem if times[file.stem.casefold()] == 1 else file.name)
         n = 2
         while name.casefold() in taken:
             name, n = f"{first}-{n}", n + 1

@@ -24,6 +24,7 @@ from .config import compose, suggest
 from .data import images_of, pixel_hash, unique_names
 from .durable import replacing
 from .images import read_rgb
+from .printable import as_file_name
 from .progress import track
 from .selection import Crop, Errors, by_turns, candidates, grid_offset, without_overlap
 from .types import UserError
@@ -134,10 +135,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         settings, rows = Settings(**manifest["settings"]), manifest["crops"]
         whole = all(type(row[key]) is int for row in rows for key in ("y", "x"))
         named = all(type(row[key]) is str and row[key] for row in rows for key in ("name", "file", "sha256"))
-        plain = not any("/" in row["name"] or row["name"] == "." for row in rows)  # else it is a path inside HDF5
+        # else it is a path inside HDF5, or writes to a terminal
+        plain = all(as_file_name(row["name"]) == row["name"] for row in rows)
         if not (whole and named and plain and len({row["name"] for row in rows}) == len(rows) == settings.count):
             raise ValueError
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"'{path}' is no manifest of `lamscope data select`.") from error
     return manifest
 

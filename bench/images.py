@@ -2,12 +2,13 @@
 
 Read: PNG, JPEG, BMP, TIFF; grey and palette become RGB, 16-bit grey is scaled to 8 bits, an opaque alpha channel is
 dropped, EXIF orientation is applied, colour profiles are ignored (the stored values count). Refused: real transparency,
-16-bit colour (Pillow would cut it), CMYK and other colour spaces, several pages, more than 89 million pixels, anything
-broken. Every refusal is a `UserError` that names the file.
+16-bit colour (Pillow would cut it), CMYK and other colour spaces, several pages, more than 89 million pixels or than
+the file can hold, anything broken. Every refusal is a `UserError` that names the file, from the header if that tells.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from .types import UserError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF")
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
+MAX_PACKED = 4096  # pixels a byte of the file: white pages have a thousand; a decoder would make up what is missing
+SMALL = 1 << 20  # pixels that nobody minds
 
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 swap height and width
 _COLOUR = ("1", "L", "P", "RGB", "RGBX", "LA", "PA", "RGBA", "YCbCr")
@@ -55,7 +58,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     with _opened(path) as image:
         image.load()
         is_grey16 = _is_grey16(image)  # asked here, since a turned image no longer knows its file's format
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
         if is_grey16:
             grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535  # rounds to the nearest
             return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
@@ -63,7 +66,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             image = image.convert("RGBA")
             if np.asarray(image)[..., 3].min() < 255:
                 raise UserError(f"'{path}' is partly transparent: flatten it onto a background first.")
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextmanager
@@ -72,15 +75,15 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of bombs; the latter are refused below
-            with Image.open(path, formats=FORMATS) as image:
-                _refuse(path, image)
+            if not path.is_file():  # a pipe would never end
+                raise UserError(f"'{path}' {'is no file' if path.exists() else 'does not exist'}.")
+            with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+                _refuse(path, image, stream.seek(0, os.SEEK_END))
                 yield image
     except UserError:
         raise
     except Image.DecompressionBombError:
         raise UserError(f"'{path}' claims more than {MAX_PIXELS // 10**6} million pixels and is not read.") from None
-    except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist.") from None
     except Image.UnidentifiedImageError:
         raise UserError(f"'{path}' is not a readable PNG, JPEG, BMP or TIFF image.") from None
     except Exception as error:  # Pillow's decoders meet broken files with many kinds of exception
@@ -88,10 +91,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"'{path}' cannot be read as an image: {reason}.") from error
 
 
-def _refuse(path: Path, image: Image.Image) -> None:
+def _refuse(path: Path, image: Image.Image, n_bytes: int) -> None:
     """Raises for what a header already tells to be unfit."""
-    if image.width * image.height > MAX_PIXELS:
+    if (pixels := image.width * image.height) > MAX_PIXELS:
         raise UserError(f"'{path}' claims more than {MAX_PIXELS // 10**6} million pixels and is not read.")
+    if pixels > max(SMALL, MAX_PACKED * n_bytes):
+        raise UserError(f"'{path}' claims {pixels} pixels in {n_bytes} bytes and is not read.")
     # MPO is a phone's JPEG with a second, hidden picture
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise UserError(f"'{path}' has several pages: save one image a file.")

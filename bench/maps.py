@@ -30,7 +30,7 @@ class Place:
     @property
     def slug(self) -> str:
         """The image's name as a part of a file name."""
-        return re.sub(r"[^\w.-]+", "_", self.image) or "image"
+        return re.sub(r"[^\w.-]+", "_", self.image)[:120] or "image"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .config import Config, instantiate
 from .explain import walk
 from .figures import path as figure
 from .figures import style
+from .printable import as_file_name
 from .report.benchmark import publish
 from .zoo import load, prepare, weight_folders
 
@@ -81,7 +82,7 @@ def conclude(config: Config, results: list[list[Followed]]) -> None:
     publish(summary(steps), "What happens along a path", folder / "tables" / "path", command)
     for one in followed:
         drawn = figure.draw(one.steps, one.images)
-        style.save(style.page(drawn), folder / "figures" / "path" / f"{one.model}-{one.image}")
+        style.save(style.page(drawn), folder / "figures" / "path" / as_file_name(f"{one.model}-{one.image}"))
 
 
 def summary(steps: pd.DataFrame) -> pd.DataFrame:

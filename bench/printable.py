@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from unicodedata import category
 
 
@@ -13,3 +14,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text)
+
+
+def as_file_name(text: str) -> str:
+    """A name as one part of a path: no folders, not hidden, at most 160 characters. Ordinary names stay as they are."""
+    return re.sub(r"[/\\\0:]+", "_", printable(text)).lstrip(".")[:160].strip() or "_"

@@ -18,7 +18,7 @@ from .agreement import distance
 from .arguments import own_settings
 from .config import Config, instantiate, restore
 from .store import read_columns, read_provenance, read_tensors
-from .trusted import require_known
+from .trusted import require_trusted
 from .types import Sample, UserError, Window
 
 HELP = """\
@@ -88,7 +88,7 @@ def rerun(path: Path, settings: list[str], images: str | None = None, allow: lis
     given = stored.get("config")
     if not isinstance(given, dict):
         raise UserError(f"{path} holds no configuration.")
-    require_known(given, path, allow or [])
+    require_trusted(given, path, allow or [])
     config = restore(given, [*_threads(stored), *settings])
     from . import explain
     from .zoo import load, precision, prepare, weight_folders
@@ -189,7 +189,7 @@ def _compare(
         verdict.met(name, distance(value, tensors[name]), sample.name)
     places = np.flatnonzero(columns["index"] == sample.index)
     for place, row in zip(places, rows, strict=True):
-        for name, text, value in _differences(columns, place, row):
+        for name, text, value in _differences(columns, int(place), row):
             if text:
                 verdict.texts.append(f"{name} of {sample.name}: {text}")
             verdict.met("records", value, f"{name} of {sample.name}")

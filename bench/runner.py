@@ -15,8 +15,9 @@ from .config import Config, instantiate
 from .environment import describe
 from .explain import Explained, explain, tensors_and_rows
 from .metrics.cost import n_parameters
+from .printable import as_file_name
 from .progress import track
-from .types import UserError
+from .types import NotApplicable, UserError
 from .zoo import Origin, condition_of, load, network_identity, precision, prepare, weight_folders
 
 # settings of a data set that the hash of its images makes superfluous
@@ -26,6 +27,7 @@ PLACES = ("path", "lr_path", "match", "root", "roots", "crops", "limit", "known"
 def run_cell(config: Config) -> Path:
     """Compute what is missing of one cell, or of one shard of it, and return its finished HDF5 file.
 
+    Where the method is not defined for the network, the cell is one row that says why, and no file is made.
     Rerunning is resuming: images already stored are skipped (on_existing=skip), computed again (redo) or an error
     (fail). Raises UserError for anything the user can mend, before the first image where that is possible.
     """
@@ -66,6 +68,8 @@ def run_cell(config: Config) -> Path:
                     for explained in track(found, len(mine), len(done), label, config.machine.progress):
                         behind.do(_write, writer, explained)
             writer.finish()
+        except NotApplicable as error:  # a result too, and the other networks of a sweep go on
+            writer.fail(error)
         except Exception as error:
             if not isinstance(error.__cause__, OSError):  # a disk that refuses is no failure of this cell
                 with suppress(UserError):  # the error itself says more than that it could not be recorded
@@ -81,8 +85,8 @@ def _write(writer: store.CellWriter, explained: Explained) -> None:
 
 def cell_path(config: Config, dataset: str, digest: str) -> Path:
     """<results>/runs/<dataset>/<attribution>/<model>-<digest>.h5: the same for the same computation, everywhere."""
-    folder = Path(config.results) / "runs" / dataset / config.attribution["name"]
-    return folder / f"{config.model.name}-{digest[:10]}.h5"
+    folder = Path(config.results, "runs", *map(as_file_name, (dataset, config.attribution["name"])))
+    return folder / f"{as_file_name(config.model.name)}-{digest[:10]}.h5"
 
 
 def _labels(config: Config, dataset: str, digest: str, counted: int) -> dict[str, Any]:

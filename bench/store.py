@@ -39,7 +39,7 @@ from .durable import locked, replacing, reporting, temporary_of
 from .hdf5 import member, values
 from .rows import checked_columns, checked_provenance, checked_tensors
 from .scores import SCORES, score_file
-from .types import UserError
+from .types import NotApplicable, UserError
 
 _log = logging.getLogger(__name__)
 
@@ -118,11 +118,13 @@ class CellWriter:
 
     def fail(self, error: BaseException) -> None:
         """Record why the cell has no result, with the traceback; forgotten as soon as it has one."""
-        message = " ".join(f"{type(error).__name__}: {error}".split())
+        defined = not isinstance(error, NotApplicable)
+        message = " ".join(f"{type(error).__name__}: {error}".split() if defined else str(error).split())
         model = self.path.stem.rsplit("-", 1)[0]
+        status = "failed" if defined else "not applicable"
         about = {
             "schema": SCHEMA_VERSION,
-            "record": {"model": model, **self.labels, "digest": self.digest, "status": "failed", "message": message},
+            "record": {"model": model, **self.labels, "digest": self.digest, "status": status, "message": message},
             "traceback": "".join(traceback.format_exception(error)),
             "provenance": self._provenance,
         }

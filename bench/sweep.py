@@ -11,12 +11,13 @@ from typing import Any
 
 from .arguments import flags_and_settings
 from .jobs import Jobs
+from .printable import printable
 from .types import UserError
 
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"lamscope: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"lamscope: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cellfile import COLUMNS
+from .cellfile import COLUMNS, NO_IMAGES
 from .scores import SCORES, read_score, score_file
 from .shards import missing
 from .statistics import RESAMPLES, bootstrap_mean, rank_test
@@ -36,10 +36,10 @@ def read_records(source: Source = "results/runs", partial: bool = False) -> pd.D
     """One row per image × window × model × method of stored runs; columns as in cellfile.COLUMNS, and those of
     scores.SCORES that any of the runs was given.
 
-    source: a folder (with everything below it), one .h5 file, or several of either. A failed cell is one row with
-    status "failed" and a `message`. partial: also the images that unfinished cells have. What a row lacks is NaN, or ""
-    in columns of text. Shards of a cell are read as one, with a
-    warning where some are missing. Raises UserError for a missing source and for a file that is damaged or not ours.
+    source: a folder (with everything below it), one .h5 file, or several of either. A cell without images is one row
+    with status "failed" or "not applicable" and a `message`. partial: also the images that unfinished cells have. What
+    a row lacks is NaN, or "" in columns of text. Shards of a cell are read as one, with a warning where some are
+    missing. Raises UserError for a missing source and for a file that is damaged or not ours.
     """
     frames = []
     for path in _paths(source):
@@ -64,7 +64,7 @@ def missing_shards(frames: Iterable[pd.DataFrame]) -> list[str]:
     for frame in frames:
         if "shard" in frame:
             here[frame["model"].iloc[0], frame["digest"].iloc[0]] |= set(
-                frame.loc[frame["status"] != "failed", "shard"]
+                frame.loc[~frame["status"].isin(NO_IMAGES), "shard"]
             )
     return [
         f"{model}-{digest} is not whole: shards {named} are missing, -m shard={named} computes them."
@@ -104,8 +104,8 @@ def comparable(records: pd.DataFrame) -> list[pd.DataFrame]:
     Networks on luminance are a part of their own where the detector looks at RGB. Failed cells, which have no images,
     go with the parts whose labels they share.
     """
-    failed = records[records["status"] == "failed"]
-    rows = records[records["status"] != "failed"]
+    absent = records["status"].isin(NO_IMAGES)
+    failed, rows = records[absent], records[~absent]
     apart = (rows["channels"] == "y") & (rows["detector"] == "rgb")
     parts = []
     for _, part in rows.groupby([*ONE_OF, apart], dropna=False, sort=True):
@@ -126,7 +126,7 @@ def common(records: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         raise UserError("There are no finished results to rank.")
     _refuse_mixtures(good)
     shared, notes = _common(records[records["index"].notna()], good)
-    return shared, notes + _failures(records)
+    return shared, notes + failures(records)
 
 
 def by_image(shared: pd.DataFrame, columns: Iterable[str] | None = None) -> dict[str, pd.DataFrame]:
@@ -135,7 +135,8 @@ def by_image(shared: pd.DataFrame, columns: Iterable[str] | None = None) -> dict
     columns: None: MEANS, and what of SCORES there is.
     """
     images = shared.groupby(["model", "index"], sort=True)
-    chosen = [*MEANS, *(name for name in SCORES if name in shared)] if columns is None else columns
+    added = [name for name in SCORES if name in shared and shared[name].notna().any()]
+    chosen = [*MEANS, *added] if columns is None else columns
     return {name: images[name].mean().unstack("model") for name in chosen}
 
 
@@ -235,6 +236,8 @@ def _common(present: pd.DataFrame, good: pd.DataFrame) -> tuple[pd.DataFrame, li
     return good[shared[place.loc[good.index].to_numpy()]], notes
 
 
-def _failures(records: pd.DataFrame) -> list[str]:
-    failed = records[records["status"] == "failed"]
-    return [f"{row['model']} failed: {row['message']}." for row in failed.to_dict("records")]
+def failures(records: pd.DataFrame) -> list[str]:
+    """A sentence for each cell without images: which network, and why."""
+    absent = records[records["status"].isin(NO_IMAGES)]
+    verb = {"failed": "failed", "not applicable": "is left out, not applicable"}
+    return [f"{row['model']} {verb[row['status']]}: {row['message'].rstrip('.')}." for row in absent.to_dict("records")]

@@ -18,63 +18,71 @@ from typing import Any
 from .types import UserError
 
 MAX_NODES = 100_000
+DEEPEST = 32
+NAMES = ("name", "file")  # what becomes a part of a path
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def require_known(config: Any, source: str | Path, allowed: Iterable[str] = ()) -> None:
+def require_trusted(config: Any, source: str | Path, allow: Iterable[str] = ()) -> None:
     """Raises UserError, naming `source`, where a configuration (nested dicts and lists) could do more than conf/ does.
 
-    allowed: further dotted names whose targets the user accepts: 'my_package' (and all below), 'my_package.MyNet'.
+    allow: further names whose targets the user accepts: 'my_package' (and all below), 'my_package.MyNet', 'any'.
     Refused: other targets, Hydra's other keywords (`_partial_`, `_args_`, …), interpolations (`${…}`) in keys or
-    values, a `task` that is no plain name, values that JSON does not have, absurd sizes.
+    values, names with a folder in them, a `task` that is no plain name, what JSON does not have, absurd sizes.
     """
-    known, accepted = targets(), tuple(allowed)
+    allowed = tuple(name.strip() for name in allow if name.strip())
     for place, key, value in _walk(config, source):
+        text = value if isinstance(value, str) else ""
+        if "${" in text or "${" in (key or ""):
+            raise UserError(
+                f"{source} holds a setting with an interpolation (${{…}}){_at(place)}: a stored one has none."
+            )
         if key == "_target_":
-            if not isinstance(value, str) or not (value in known or any(_below(value, name) for name in accepted)):
-                named = repr(value[:80]) if isinstance(value, str) else f"a {type(value).__name__}"
-                raise UserError(
-                    f"{source} is refused: its configuration wants to build {named}{_at(place)}, which conf/ does not "
-                    "name; allow it only if you know that code and trust it."
-                )
-        elif isinstance(key, str) and key.startswith("_"):
-            raise UserError(f"{source} is refused: its configuration has the keyword {key[:80]!r}{_at(place)}.")
-        if any(isinstance(text, str) and "${" in text for text in (key, value)):
-            raise UserError(f"{source} is refused: its configuration has an interpolation (${{…}}){_at(place)}.")
-        if place == "" and key == "task" and not (isinstance(value, str) and re.fullmatch(r"[a-z]\w*", value)):
-            raise UserError(f"{source} is refused: its configuration has a task that is no plain name.")
+            _require_target(value, source, place, allowed)
+        elif (key or "").startswith("_"):
+            raise UserError(f"{source} holds the keyword {key!r}{_at(place)}, which no stored configuration has.")
+        elif key in NAMES and (set(text) & set("/\\\0") or text in (".", "..")):
+            raise UserError(f"{source} holds a {key} that is a path, {text[:80]!r}{_at(place)}.")
+        elif key == "task" and not place and not re.fullmatch(r"[a-z]\w*", text):
+            raise UserError(f"{source} holds a task that is no plain name.")
 
 
 @cache
-def targets() -> frozenset[str]:
-    """Every `_target_` in conf/."""
-    found: set[str] = set()
-    for file in Path(str(resources.files("lamscope.conf"))).rglob("*.yaml"):
-        found |= set(re.findall(r"^[ -]*_target_: (\S+)$", file.read_text("utf-8"), re.MULTILINE))
-    return frozenset(found)
+def ours() -> frozenset[str]:
+    """Every target that conf/ names."""
+    files = Path(str(resources.files("lamscope.conf"))).rglob("*.yaml")
+    found = (re.findall(r"^[ -]*_target_: (\S+)$", file.read_text("utf-8"), re.MULTILINE) for file in files)
+    return frozenset(name for names in found for name in names)
 
 
-def _below(target: str, name: str) -> bool:
-    return bool(name) and (target == name or target.startswith(f"{name}."))
+def _require_target(value: Any, source: str | Path, place: str, allowed: tuple[str, ...]) -> None:
+    named = value[:120] if isinstance(value, str) else f"a {type(value).__name__}"
+    known = isinstance(value, str) and (value in ours() or any(f"{value}.".startswith(f"{name}.") for name in allowed))
+    if not known and not (isinstance(value, str) and "any" in allowed):
+        package = named.partition(".")[0]
+        raise UserError(
+            f"{source} wants to call {named}{_at(place)}, which is not of lamscope's own configuration: if you trust "
+            f"that file and that code, say allow={package if package != 'lamscope' else named}."
+        )
 
 
 def _at(place: str) -> str:
     return f" at {place[:80]}" if place else ""
 
 
-def _walk(config: Any, source: str | Path) -> Iterator[tuple[str, Any, Any]]:
+def _walk(config: Any, source: str | Path) -> Iterator[tuple[str, str | None, Any]]:
     """(dotted place of the node, key or None, value) of everything in nested dicts and lists, without recursion."""
-    waiting: list[tuple[str, Any]] = [("", config)]
+    waiting: list[tuple[str, int, Any]] = [("", 0, config)]
     seen = 0
     while waiting:
-        place, node = waiting.pop()
+        place, depth, node = waiting.pop()
         items = node.items() if isinstance(node, dict) else ((None, value) for value in node)
         for key, value in items:
             seen += 1
-            if seen > MAX_NODES or len(place) > 1000:
-                raise UserError(f"{source} is refused: its configuration is absurdly large.")
+            if seen > MAX_NODES or depth > DEEPEST:
+                raise UserError(f"{source} holds a configuration that is too large or nested too deeply to be one.")
             if not isinstance(key, str | None) or not isinstance(value, (*_PLAIN, dict, list, tuple)):
-                raise UserError(f"{source} is refused: its configuration holds values that JSON does not have.")
+                raise UserError(f"{source} holds a configuration with values that JSON does not have.")
             yield place, key, value
             if isinstance(value, dict | list | tuple):
-                waiting.append((f"{place}.{key}" if place and key else key or place, value))
+                waiting.append((".".join(filter(None, (place, key))), depth + 1, value))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from .cellfile import NO_IMAGES
 from .store import read_provenance
 from .table import PLACE
 
@@ -22,7 +23,7 @@ def name_variants(records: pd.DataFrame) -> pd.DataFrame:
     `setting`, what differs as JSON ("" for a network with one run). Everything else is as it was.
     """
     records = records.assign(base=records["model"], setting="")
-    good = records[records["status"] != "failed"]
+    good = records[~records["status"].isin(NO_IMAGES)]
     twice = good.loc[good.duplicated(["model", *PLACE], keep=False), "model"]
     for model in sorted(twice.unique()):
         files = good[good["model"] == model].drop_duplicates("digest").set_index("digest")["file"]

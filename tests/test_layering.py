@@ -48,7 +48,19 @@ ALLOWED = {
     "census": ("types", "examine", *STORE),
     "maps": ("types", "metrics", *STORE, *TABLES),
     "figures": ("types", "metrics", *STORE, *TABLES, "maps", "figures"),
-    "report": ("types", "version", "config", "metrics", *STORE, *TABLES, "variants", "maps", "figures", "report"),
+    "report": (
+        "types",
+        "version",
+        "config",
+        "printable",
+        "metrics",
+        *STORE,
+        *TABLES,
+        "variants",
+        "maps",
+        "figures",
+        "report",
+    ),
 }
 
 

@@ -15,6 +15,8 @@ from test_cli import lamscope, save_image  # noqa: F401 (a fixture)
 
 from lamscope import perceptual
 from lamscope.metrics.lpips import BACKBONES, Lpips
+from lamscope.report.gather import Part, gather
+from lamscope.report.tables import markdown
 from lamscope.scores import read_score, score_file
 from lamscope.store import read_tensors, remove
 from lamscope.table import ranking, read_records
@@ -139,6 +141,12 @@ def test_a_finished_run_is_given_its_lpips(lamscope, tmp_path, weights):  # noqa
     report = tmp_path / "results" / "report" / "images" / "lam"
     assert "LPIPS (AlexNet)" in (report / "ranking.md").read_text()
     assert (report / "lpips_vs_di-alex.png").stat().st_size > 5000
+    other = fresh.assign(lpips_alex=np.nan)  # a part of results that was given none beside one that was
+    assert "lpips_alex" not in ranking(other)
+    some = fresh.assign(lpips_alex=fresh["lpips_alex"].where(fresh["model"] == "fsrcnn"))
+    part = Part(some, ranking(some))
+    assert [(suffix, set(data["model"])) for suffix, data in gather(part, {"data": "lpips"})] == [("-alex", {"fsrcnn"})]
+    assert "| – |" in markdown(part.table, "T")
 
     cell = next(iter(before))
     written = score_file(cell, "lpips_alex").stat().st_mtime_ns

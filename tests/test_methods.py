@@ -73,6 +73,7 @@ def test_network_and_image_come_back_untouched(name, tiny_net, tiny_image):
     assert torch.equal(image, tiny_image) and not tiny_image.requires_grad and tiny_image.grad is None
 
 
+@pytest.mark.slow
 @every_method
 def test_many_images_and_windows_in_any_chunk_give_what_one_gives(name, tiny_net, tiny_image):
     images = [tiny_image, tiny_image.flip(-1).contiguous()]
@@ -86,6 +87,7 @@ def test_many_images_and_windows_in_any_chunk_give_what_one_gives(name, tiny_net
                 assert answer.score == pytest.approx(alone.score, rel=1e-5)
 
 
+@pytest.mark.slow
 @every_method
 def test_flat_images_have_finite_maps(name, tiny_net, tiny_image):
     for level in (0.0, 0.5, 1.0):
@@ -120,6 +122,7 @@ def test_a_window_outside_is_refused(name, tiny_net, tiny_image):
         method(name)(tiny_net, tiny_image, Window(y=90, x=60, size=8))
 
 
+@pytest.mark.slow
 @every_method
 def test_networks_without_stages_run_whole(name, tiny_image):
     """A user's network, of which nothing is known but its forward."""

@@ -118,7 +118,7 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_wheel_holds_every_file_of_the_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    kinds = ("*.py", "*.yaml", "*.safetensors", "page/*", "*.csv")
+    kinds = ("*.py", "*.yaml", "*.safetensors", "page/*", "*.csv", "*.json")
     needed = {name: file for kind in kinds for name, file in source_files(kind).items()}
     assert any(name.endswith(".html") for name in needed)
     assert inside >= needed.keys()

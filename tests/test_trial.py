@@ -9,9 +9,10 @@ from lamscope.attribution.detectors import GradientMagnitude
 from lamscope.config import compose
 from lamscope.metrics import faithfulness as f
 from lamscope.trial import measure
-from lamscope.trial.criteria import shuffled
+from lamscope.trial.cell import read
+from lamscope.trial.criteria import ANSWERS, shuffled
 from lamscope.trial.planted import planted_networks
-from lamscope.trial.verdict import judge, overview
+from lamscope.trial.verdict import QUESTIONS, by_network, judge, overview
 from lamscope.types import UserError, Window
 
 
@@ -66,16 +67,57 @@ def small(tmp_path, *more):
 @pytest.mark.slow
 def test_a_trial_goes_on_where_it_was_stopped_and_judges(tmp_path):
     files = measure(small(tmp_path))
+    assert len(files) == 2 * 4  # images × methods and controls
     stamps = {file: file.stat().st_mtime_ns for file in files}
-    content = files[3].read_text()
-    files[3].unlink()
+    rows = read(files[3])
+    rows[rows["asked"].isin(["cost", "completeness"])].to_csv(files[3], index=False)  # stopped in the middle
     assert measure(small(tmp_path)) == files
-    assert files[3].read_text() == content
+    pd.testing.assert_frame_equal(read(files[3]), rows)
     assert all(file.stat().st_mtime_ns == stamp for file, stamp in stamps.items() if file != files[3])
-    details = judge(pd.concat(map(pd.read_csv, files)))
-    assert set(details.loc[details["criterion"] == "completeness", "method"]) == {"lam"}
-    assert (details.loc[details["method"] == "lam", "minus_lam"] == 0).all()
-    assert {"gradient", "lam", "control: nearness", "control: random"} == set(overview(details)["method"])
+    assert measure(small(tmp_path, "dataset.limit=1")) == files[:4]  # a smaller trial is a part of the larger one
+    details = judge(pd.concat(map(read, files)))
+    complete = details[details["criterion"] == "completeness"].set_index("method")
+    assert complete.loc["lam", "status"] == "ok" and complete.loc["lam", "minus_lam"] == 0
+    assert complete.loc["gradient", "status"] == "not applicable" and "baseline" in complete.loc["gradient", "reason"]
+    table = overview(details).set_index("method")
+    assert set(table.index) == {"gradient", "lam", "control: nearness", "control: random"}
+    assert table.loc["gradient", "completeness"] == "n/a" and table.loc["lam", "completeness"] not in ("n/a", "?", "–")
+
+
+def rows(values, **more):
+    """One network, one criterion: method → one value per image; None: not applicable."""
+    return pd.DataFrame(
+        {"model": "net", "method": m, "image": f"i{k}", "asked": "brightness", "criterion": "brightness", "x": np.nan,
+         "value": np.nan if v is None else v, "status": "not applicable" if v is None else "ok",
+         "reason": "why" if v is None else ""} | more
+        for m, column in values.items() for k, v in enumerate(column)
+    )  # fmt: skip
+
+
+def test_verdicts_are_paired_over_images_and_take_six():
+    lam = np.linspace(1, 9, 6)
+    methods = {"lam": lam, "near": lam - 0.1 - 0.01 * lam, "mixed": lam + 0.1 * np.array([1, -1, 1, -1, 1, -1])}
+    judged = judge(rows(methods)).set_index("method")
+    assert judged["verdict"].to_dict() == {"lam": "–", "mixed": "alike", "near": "better"}  # smaller is better here
+    assert judged.loc["near", "p"] == pytest.approx(2 / 64) and judged.loc["near", "p_holm"] == pytest.approx(4 / 64)
+    few = judge(rows({m: v[:5] for m, v in methods.items()})).set_index("method")
+    assert few.loc["near", "verdict"] == "alike" and few.loc["near", "minus_lam_high"] < 0
+
+
+def test_what_is_missing_has_a_row_with_a_reason():
+    both = pd.concat([rows({"lam": [1, 2], "no": [None, None], "part": [1, None], "once": [1, 2]}),
+                      rows({"lam": [1, 2], "no": [None, None], "part": [1, 2]}, model="other")])  # fmt: skip
+    judged = judge(both).set_index("method")
+    status = {"lam": "ok", "no": "not applicable", "once": "incomplete", "part": "incomplete"}
+    assert judged["status"].to_dict() == status
+    assert judged.loc["no", "reason"] == "why" and judged.loc["once", "reason"] == "Not measured on other."
+    assert by_network(both).set_index(["method", "model"])["n_images"].to_dict() == {
+        ("lam", "net"): 2, ("lam", "other"): 2, ("once", "net"): 2, ("part", "net"): 1, ("part", "other"): 2,
+    }  # fmt: skip
+
+
+def test_every_question_ends_in_numbers_that_are_judged():
+    assert {name for names in ANSWERS.values() for name in names} == set(QUESTIONS)
 
 
 def test_unknown_criteria_are_refused_before_anything_runs(tmp_path):

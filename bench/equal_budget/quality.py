@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,33 @@ from .. import psnr
 from ..config import Config
 from ..report.benchmark import publish
 from ..report.tables import write_text
+from ..training.checkpoint import newest
 from ..training.curve import read_curve
-from .trained import Trained, find, run_folder, settings_of
+from .trained import Trained, find, run_folder, settings_of, with_weights
 
 CURVES = "curves"
+NOT_YET = "not trained yet"
 
 
-def measure(config: Config) -> dict[str, Any]:
-    """One network and seed on one test set: its facts, its scores or why it has none, and its curve."""
+def measure(config: Config) -> list[dict[str, Any]]:
+    """One network on one test set, a row a seed: its facts, its scores or why it has none, and its curve."""
+    return [_measure(config, seed) for seed in settings_of(config).seeds]
+
+
+def _measure(config: Config, seed: int) -> dict[str, Any]:
     settings, model = settings_of(config), config.model
-    trained = find(model, config.seed, settings)
-    run = run_folder(model, config.seed, settings)
-    curve = None if run is None else run / "curve.csv"
-    row = {"network": model.name, "family": model.family, "seed": config.seed, "n_parameters": model.n_parameters}
-    row |= {"curve": curve, **_progress(trained, curve)}
+    trained = find(model, seed, settings)
+    run = run_folder(model, seed, settings)
+    row = {"network": model.name, "family": model.family, "seed": seed, "n_parameters": model.n_parameters}
+    row |= {"curve": None if run is None else run / "curve.csv", **_progress(trained, run)}
     if trained is None:
         return row
-    scores = psnr.measure(replace(config, model=replace(model, weights=str(trained.file))))
+    scores = psnr.measure(with_weights(config, trained, seed))
     return row | {key: scores[key] for key in ("dataset", "n_images", "psnr_y", "bicubic_psnr_y", "ssim_y")}
 
 
-def _progress(trained: Trained | None, curve: Path | None) -> dict[str, Any]:
-    rows = [] if curve is None else read_curve(curve)
+def _progress(trained: Trained | None, run: Path | None) -> dict[str, Any]:
+    rows = [] if run is None else read_curve(run / "curve.csv")
     seconds = sum(float(row["seconds"]) for row in rows) if rows else None
     if trained is not None:
         seconds = float(trained.said["seconds"]) if "seconds" in trained.said else seconds
@@ -47,29 +51,31 @@ def _progress(trained: Trained | None, curve: Path | None) -> dict[str, Any]:
         recipe = json.loads(trained.said["recipe"])
         done = {"updates": int(trained.said["updates"]), "seconds": seconds, "validation_psnr_y": validation}
         return done | {"state": "trained", "recipe": recipe["name"]}
-    if not rows:
-        return {"updates": 0, "state": "not trained yet"}
-    last = rows[-1]
-    state = "unfinished" if last["psnr_y"] else "diverged"
-    return {"updates": int(last["iteration"]), "seconds": seconds, "state": state}
+    if run is None:
+        return {"updates": 0, "state": NOT_YET}
+    diverged = bool(rows) and not rows[-1]["psnr_y"]
+    return {"updates": newest(run), "seconds": seconds, "state": "diverged" if diverged else "unfinished"}
 
 
-def conclude(config: Config, rows: list[dict[str, Any]]) -> list[Path]:
+def conclude(config: Config, results: list[list[dict[str, Any]]]) -> list[Path]:
     """Print and write <results>/equal_budget/quality.csv and .md, and the curves that are here beside them."""
     folder = Path(config.results) / "equal_budget"
-    frame = pd.DataFrame(rows)
+    rows = [row for rows in results for row in rows]
+    frame, first = pd.DataFrame(rows), settings_of(config).seeds[0]
     written = [
         write_text(folder / CURVES / f"{row['network']}-seed{row['seed']}.csv", Path(row["curve"]).read_text("utf-8"))
         for row in {(row["network"], row["seed"]): row for row in rows if row["curve"] is not None}.values()
         if Path(row["curve"]).is_file()
     ]
     command = "lamscope run experiment=equal_budget_quality trial.runs=RUNS machine.data=FOLDER"
-    return written + publish(_table(frame), "How well the lite networks were trained", folder / "quality", command, 4)
+    return written + publish(
+        _table(frame, first), "How well the lite networks were trained", folder / "quality", command, 4
+    )
 
 
-def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a network and seed; seeds beyond the first only where a training was begun."""
-    rows = [row for row in _rows(frame) if row["seed"] == 0 or row["updates"] or row["state"] != "not trained yet"]
+def _table(frame: pd.DataFrame, first: int) -> pd.DataFrame:
+    """One row a network and seed, the best on the first test set first; other seeds than the first where begun."""
+    rows = [row for row in _rows(frame) if row["seed"] == first or row["state"] != NOT_YET]
     table = pd.DataFrame(rows)
     order = [column for column in table if str(column).endswith("_over_bicubic")][:1]
     return table.sort_values(

@@ -56,11 +56,16 @@ def find(model: ModelConfig, seed: int, settings: EqualBudget) -> Trained | None
     return None
 
 
-def measure(config: Config) -> dict[str, Any]:
-    """`file` of the finished cell, or None where this seed is not trained."""
-    model = config.model
-    row = {"model": model.name, "family": model.family, "seed": config.seed}
-    trained = find(model, config.seed, settings_of(config))
-    if trained is None:
-        return row | {"file": None}
-    return row | {"file": run_cell(replace(config, model=replace(model, weights=str(trained.file))))}
+def measure(config: Config) -> list[dict[str, Any]]:
+    """A row a seed: `file` is its finished cell, or None where it is not trained."""
+    settings, model, rows = settings_of(config), config.model, []
+    for seed in settings.seeds:
+        trained = find(model, seed, settings)
+        file = None if trained is None else run_cell(with_weights(config, trained, seed))
+        rows.append({"model": model.name, "seed": seed, "file": file})
+    return rows
+
+
+def with_weights(config: Config, trained: Trained, seed: int) -> Config:
+    """The configuration of one training's network."""
+    return replace(config, model=replace(config.model, weights=str(trained.file)), seed=seed)

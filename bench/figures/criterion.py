@@ -28,7 +28,7 @@ def draw(details: pd.DataFrame, rows: pd.DataFrame, criterion: str, title: str, 
 
     details: as `judge` gives them. rows: the trial's rows. better: +1, −1 or 0. LAM is coloured, controls are hollow.
     """
-    part = details[details["criterion"] == criterion]
+    part = details[(details["criterion"] == criterion) & (details["status"] == "ok")]
     part = part.sort_values("mean", ascending=better <= 0, kind="stable")
     single = rows[(rows["criterion"] == criterion) & rows["x"].isna()].groupby(["model", "method"])["value"].mean()
     models = sorted(single.index.unique("model"))
@@ -91,3 +91,26 @@ def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
         axes[1].plot([], [], color=style.FAINT, lw=0.5, label="others")
         axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return axes[0]
+
+
+def draw_cascade(rows: pd.DataFrame) -> Axes:
+    """Rank correlation of a map with that of the network whose layers are shuffled from the output down, over the part
+    of the layers; means over all images and networks. A map of the network falls, a map of the window stays."""
+    part = rows[(rows["criterion"] == "randomisation") & rows["x"].notna()]
+    means = part.groupby(["method", "x"])["value"].mean()
+    ax = style.new_axes(style.SINGLE, 2.8)
+    with style.paper():
+        for name in sorted(means.index.unique("method"), key=lambda m: (m in METHODS, m == "lam")):
+            colour, line = METHODS.get(name, (style.FAINT, "-"))
+            curve = means[name]
+            x = np.concatenate([[0.0], 100 * curve.index.to_numpy()])
+            width = 1.0 if name in METHODS else 0.5
+            ax.plot(x, np.concatenate([[1.0], curve.to_numpy()]), line, color=colour, lw=width,
+                    label=name if name in METHODS else None)  # fmt: skip
+        ax.plot([], [], color=style.FAINT, lw=0.5, label="others")
+        ax.set_xlabel("Layers shuffled, from the output down (%)")
+        ax.set_ylabel("Rank correlation with the map")
+        ax.set_xlim(0, 100)
+        ax.grid()
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, columnspacing=0.8)
+    return ax

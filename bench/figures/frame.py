@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..cellfile import NO_IMAGES
 from ..table import ONE_OF, PLACE
 from ..types import UserError
 
@@ -16,7 +17,7 @@ def di_by_image(records: pd.DataFrame) -> pd.DataFrame:
     networks, smallest first. NaN where a network lacks a valid number for one of the image's windows, so that no two
     numbers of a row are means over different windows. Raises UserError for mixed settings and when nothing is valid.
     """
-    rows = records.loc[records["status"] != "failed"]
+    rows = records.loc[~records["status"].isin(NO_IMAGES)]
     for column, what in ONE_OF.items():
         if rows[column].nunique() > 1:
             values = ", ".join(sorted(map(str, rows[column].unique()))[:4])

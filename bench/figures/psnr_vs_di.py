@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..cellfile import NO_IMAGES
 from ..statistics import pearson, spearman
 from ..table import ranking
 from . import labels, style
@@ -52,7 +53,7 @@ def draw(
         _family_legend(ax, set(table["family"]))
         _second_axis(ax)
         style.page(ax).draw_without_rendering()  # the layout settles, so that labels know their pixels
-        n_all = records.loc[records["status"] != "failed", "index"].nunique()
+        n_all = records.loc[~records["status"].isin(NO_IMAGES), "index"].nunique()
         corner = _say(ax, _summary(xy, int(table["n_images"].iloc[0]), n_all), xy)
         labels.beside(ax, xy, [looks[name] for name in table["model"]], [corner], line)
     return ax

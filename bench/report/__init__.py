@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..config import instantiate, options, suggest
-from ..table import comparable, ranking, read_records
+from ..printable import as_file_name
+from ..table import comparable, failures, ranking, read_records
 from ..types import UserError
 from ..variants import name_variants
 
@@ -54,8 +55,7 @@ def report(
             chapters.append(chapter)
             written += chapter.files
     if not written:
-        failed = [f"{row['model']} failed: {row['message']}." for row in records.to_dict("records") if row["message"]]
-        raise UserError(" ".join([*problems, *failed]) or f"There are no finished results in {_join(runs)}.")
+        raise UserError(" ".join([*problems, *failures(records)]) or f"There are no finished results in {_join(runs)}.")
     _announce(written, problems)
     if page:
         from .site import build
@@ -123,12 +123,12 @@ def _title(part: pd.DataFrame, table: pd.DataFrame) -> str:
 
 def _folders(parts: list[pd.DataFrame]) -> list[Path]:
     """<dataset>/<attribution>, and below it what else tells two parts apart."""
-    plain = [Path(str(p["dataset"].iloc[0])) / str(p["attribution"].iloc[0]) for p in parts]
+    plain = [Path(*(as_file_name(str(p[key].iloc[0])) for key in ("dataset", "attribution"))) for p in parts]
     full = []
     for path, part in zip(plain, parts, strict=True):
         first = part.iloc[0]
         size = f"{int(first['lr_w'])}x{int(first['lr_h'])}-w{int(first['window_size'])}"
-        mixed = f"{first['detector']}-{first['channels']}-x{int(first['scale'])}-{size}"
+        mixed = as_file_name(f"{first['detector']}-{first['channels']}-x{int(first['scale'])}-{size}")
         full.append(path / mixed if plain.count(path) > 1 else path)
     return full
 

@@ -13,7 +13,7 @@ from ..scores import SCORES
 from ..statistics import Concordance
 from .benchmark import markdown_table
 from .gather import Part
-from .tables import write_text
+from .tables import csv_text, write_text
 from .terminal import interval
 
 INTERVALS = (
@@ -58,9 +58,9 @@ def find(part: Part) -> Findings:
 def write_findings(part: Part, findings: Findings, title: str, folder: Path) -> list[Path]:
     """images.csv, pairs.csv, correlations.csv and findings.md (all of it, to read) in folder; returns their paths."""
     return [
-        write_text(folder / "images.csv", findings.images.to_csv(index=False)),
-        write_text(folder / "pairs.csv", findings.pairs.to_csv(index=False)),
-        write_text(folder / "correlations.csv", findings.scores.to_csv(index=False)),
+        write_text(folder / "images.csv", csv_text(findings.images)),
+        write_text(folder / "pairs.csv", csv_text(findings.pairs)),
+        write_text(folder / "correlations.csv", csv_text(findings.scores)),
         write_text(folder / "findings.md", _markdown(part, findings, title)),
     ]
 

@@ -54,10 +54,11 @@ def _records(part: Part, how: dict[str, Any]) -> Pieces:
 def _lpips(part: Part, how: dict[str, Any]) -> Pieces:
     """One piece for each LPIPS that was asked for, with the networks that have it on every image."""
     for name, label in SCORES.items():
-        if name in part.records:
+        if name in part.table:
             whole = part.records.groupby("model")[name].transform(lambda values: values.notna().all())
             how |= {"value": name, "value_label": f"{label}, lower is better"}
-            yield f"-{name.removeprefix('lpips_')}", part.records[whole]
+            if whole.any():
+                yield f"-{name.removeprefix('lpips_')}", part.records[whole]
 
 
 def _grids(part: Part, how: dict[str, Any]) -> Pieces:

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ..cellfile import NO_IMAGES
 from ..durable import replacing, reporting
 from ..maps import numbered
 from ..store import read_tensors
@@ -60,7 +61,7 @@ def _jobs(part: Part, folder: Path, slug: str) -> tuple[list[pictures.Job], bool
     """One job per image, and whether SR is kept without loss."""
     models = part.table["model"].tolist()
     records = numbered(part.records)
-    rows = records[(records["status"] != "failed") & records["model"].isin(models)]
+    rows = records[~records["status"].isin(NO_IMAGES) & records["model"].isin(models)]
     files = rows.groupby(["index", "model"])["file"].first().unstack().reindex(columns=models)
     count = int(files.notna().sum().sum())
     step = max(1, len(files) // SAMPLED)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..cellfile import NO_IMAGES
 from ..figures import panels, style
 from ..statistics import alike
 from ..store import read_provenance
@@ -29,7 +30,7 @@ def colour_tables() -> dict[str, list[str]]:
 def part_summary(part: Part, findings: Findings, title: str, slug: str) -> dict[str, Any]:
     """Plain values only; NaN is None. Networks are in the order of the ranking, which images refer to."""
     table, records = part.table, part.records
-    first = records[records["status"] != "failed"].iloc[0]
+    first = records[~records["status"].isin(NO_IMAGES)].iloc[0]
     test, survey = table.attrs["test"], part.survey
     models = table["model"].tolist()
     ordered = table.sort_values("mean_rank", kind="stable")
@@ -74,7 +75,7 @@ def windows_of(records: pd.DataFrame, models: list[str]) -> dict[int, list[dict[
     """
     position = {model: i for i, model in enumerate(models)}
     found: dict[int, dict[tuple[int, int], dict[str, Any]]] = {}
-    rows = records[(records["status"] != "failed") & records["model"].isin(models)]
+    rows = records[~records["status"].isin(NO_IMAGES) & records["model"].isin(models)]
     for row in rows.sort_values([*PLACE, "model"], kind="stable").to_dict("records"):
         place = int(row["window_y"]), int(row["window_x"])
         empty = {"y": place[0], "x": place[1], "size": int(row["window_size"])}
@@ -142,7 +143,7 @@ def _images(records: pd.DataFrame, ranked: pd.DataFrame, models: list[str]) -> l
 
 
 def _files(records: pd.DataFrame, models: list[str]) -> list[list[str]]:
-    rows = records[records["status"] != "failed"]
+    rows = records[~records["status"].isin(NO_IMAGES)]
     return [rows.loc[rows["model"] == model, "file"].unique().tolist() for model in models]
 
 

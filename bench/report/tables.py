@@ -10,14 +10,24 @@ from ..durable import replacing
 from ..scores import SCORES
 from .terminal import count, interval
 
+FORMULA = ("=", "+", "-", "@")
+
 
 def write_tables(records: pd.DataFrame, ranking: pd.DataFrame, title: str, folder: Path) -> list[Path]:
     """ranking.csv, ranking.md and records.csv in folder; returns their paths. Each appears whole or not at all."""
     return [
-        write_text(folder / "ranking.csv", ranking.to_csv(index=False)),
+        write_text(folder / "ranking.csv", csv_text(ranking)),
         write_text(folder / "ranking.md", markdown(ranking, title)),
-        write_text(folder / "records.csv", records.to_csv(index=False)),
+        write_text(folder / "records.csv", csv_text(records)),
     ]
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """CSV with all digits. A text that a spreadsheet would compute, by how it begins, gets an apostrophe before it."""
+    shown = table.copy()
+    for name in shown.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]]:
+        shown[name] = [f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for v in shown[name]]
+    return shown.to_csv(index=False)
 
 
 def markdown(ranking: pd.DataFrame, title: str) -> str:
@@ -39,7 +49,7 @@ def markdown(ranking: pd.DataFrame, title: str) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +15,9 @@ import numpy as np
 from ..images import SUFFIXES, read_rgb
 from ..types import UserError
 
+LABELS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+MAX_LABEL = 2**16  # bytes of such a header
+MAX_PACKED = 100  # times its size that an archive may unpack to: photographs are packed already
 MAX_FILE = 2**28  # bytes: a larger "image" in a tar is a mistake or an attack
 MAX_MEMBERS = 1_000_000
 MAX_TOTAL_PIXELS = 2**36  # of all images: twenty-five times DIV2K
@@ -64,16 +69,25 @@ class _Member(io.BytesIO):
     def __str__(self) -> str:
         return self.description
 
+    def is_file(self) -> bool:
+        return True
+
     def open(self, _: str) -> io.BytesIO:
         return io.BytesIO(self.getvalue())
 
 
 def _photos_of_tar(file: Path) -> Iterator[Photo]:
     try:
-        with tarfile.open(file, "r|*") as tar:  # a stream: members are read where they lie, never all at once
+        # a stream: members are read where they lie, never all at once
+        with tarfile.open(file, "r|*", tarinfo=_Header) as tar:
+            total, most = 0, MAX_FILE + MAX_PACKED * file.stat().st_size
             for n, member in enumerate(tar):
+                tar.members.clear()  # type: ignore[attr-defined] (else all headers are kept)
+                total += member.size
                 if n >= MAX_MEMBERS:
                     raise UserError(f"'{file}' has more than {MAX_MEMBERS} members; that is no set of photographs.")
+                if total > most:
+                    raise UserError(f"'{file}' is refused: it unpacks to more than {MAX_PACKED} times its size.")
                 _refuse_unsafe(member, file)
                 stream = tar.extractfile(member) if _is_image(member.name) else None
                 if stream is not None:
@@ -82,8 +96,22 @@ def _photos_of_tar(file: Path) -> Iterator[Photo]:
                         raise UserError(f"'{file}' ends in the middle of '{member.name}'.")
                     pixels = read_rgb(_Member(content, f"{file}:{member.name}"))  # pyright: ignore[reportArgumentType]
                     yield Photo(member.name, pixels)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"'{file}' is not a readable tar of images: {str(error).splitlines()[0]}.") from error
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"'{file}' is not a readable tar of images: {reason}.") from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header looked at before tarfile acts on it: some are followed by a name or labels of any length."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type not in (*tarfile.SUPPORTED_TYPES, *LABELS) or header.size < 0:
+            raise tarfile.ReadError(f"it has a member of an unknown kind, {header.type!r}")
+        if header.type in LABELS and header.size > MAX_LABEL:
+            raise tarfile.ReadError(f"a name or label in it claims {header.size} bytes")
+        return header
 
 
 def _refuse_unsafe(member: tarfile.TarInfo, file: Path) -> None:

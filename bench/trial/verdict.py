@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from ..config import Config
 from ..figures import criterion as figure
 from ..figures import style
 from ..report.benchmark import publish
-from ..statistics import bootstrap_mean, rank_test
+from ..statistics import bootstrap_mean, holm, rank_test, sign_flip
 from .cell import read
 
 REFERENCE = "lam"
+LEGEND = "▲ better, ▼ worse than lam (paired over images, at 5 %); n/a: not defined, methods_details says why"
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,15 @@ QUESTIONS = {
     "robustness": Question("Turn of the map under half an 8-bit level of noise", -1),
     "repeatability": Question("Turn of the map with another seed", -1),
     "randomisation": Question("Rank correlation with the map of shuffled weights", -1),
-    "seconds": Question("Seconds a map", -1),
+    "seconds": Question("CPU seconds a map", -1),
     "evaluations": Question("Passes of the network a map", 0),
 }
 
 
 def conclude(config: Config, files: Sequence[Path]) -> None:
     """<results>/tables/methods.csv and .md (one row per method), methods_details.csv (one per method and criterion,
-    with intervals and the paired difference from LAM), and <results>/figures/methods/<criterion>.*."""
+    with intervals and the paired difference from LAM, or the reason why there is no number), methods_networks.csv (the
+    means of every network), and <results>/figures/methods/<criterion>.*."""
     rows = pd.concat([read(file) for file in dict.fromkeys(files)], ignore_index=True)
     results = Path(config.results)
     details = judge(rows)
@@ -60,7 +63,8 @@ def conclude(config: Config, files: Sequence[Path]) -> None:
     networks = sorted(set(rows["model"]) - {"planted"})
     n = rows.loc[rows["model"] != "planted", "image"].nunique()
     publish(details, "Every method and criterion, with intervals", results / "tables" / "methods_details", command)
-    title = f"Attribution methods, means over {', '.join(networks)} and {n} images: ▲ better, ▼ worse than lam"
+    publish(by_network(rows), "Means over images, network by network", results / "tables" / "methods_networks", command)
+    title = f"Attribution methods, means over {', '.join(networks)} and {n} images: {LEGEND}"
     publish(overview(details), title, results / "tables" / "methods", command)
     for name, question in QUESTIONS.items():
         if (details["criterion"] == name).any():
@@ -69,15 +73,20 @@ def conclude(config: Config, files: Sequence[Path]) -> None:
     for kind in ("deletion", "insertion"):
         drawn = figure.draw_curves(rows, kind)
         style.save(style.page(drawn), results / "figures" / "methods" / f"{kind}_curves")
+    if ((rows["criterion"] == "randomisation") & rows["x"].notna()).any():
+        drawn = figure.draw_cascade(rows)
+        style.save(style.page(drawn), results / "figures" / "methods" / "randomisation_curves")
 
 
 def judge(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per criterion and method: mean, its 95 % interval over images, the paired difference from LAM with its
-    interval, mean rank (1 is best) with Friedman's p and Nemenyi's critical difference of the criterion.
+    interval and p (sign flips of whole images; p_holm: adjusted for the methods of the criterion), mean rank (1 is
+    best) with Friedman's p and Nemenyi's critical difference of the criterion, status and reason. The verdict is better
+    or worse where the interval excludes 0 and p < 0.05, which takes six images: a bootstrap of fewer is too sure.
 
     A number is the mean over the networks of one image first, so that images, which were drawn, are what is resampled,
-    and networks, which were not, are what is averaged. Methods that are not defined, or not finite, on some image or
-    network are left out of a criterion; `methods.csv` shows that as missing.
+    and networks, which were not, are what is averaged. A method that lacks an image or a network has a row without
+    numbers: status 'not applicable' where it is defined for none, else 'incomplete', and the reason.
     """
     found = []
     numbers = rows[rows["x"].isna()]
@@ -86,42 +95,89 @@ def judge(rows: pd.DataFrame) -> pd.DataFrame:
         if part.empty:
             continue
         cells = part.pivot_table(index="image", columns=["method", "model"], values="value", dropna=False)
-        whole = [m for m in cells.columns.unique("method") if cells[m].notna().all(axis=None)]
-        table = pd.DataFrame({m: cells[m].mean(axis=1) for m in whole})
-        if table.empty:
-            continue
-        values = table.to_numpy()
-        low, high = bootstrap_mean(values)
-        ranks = rank_test(question.better * values) if question.better and values.shape[1] > 2 else None
-        gaps = values - table[[REFERENCE]].to_numpy() if REFERENCE in table else np.full_like(values, np.nan)
-        gap_low, gap_high = bootstrap_mean(gaps) if REFERENCE in table else (gaps[0], gaps[0])
-        for k, method in enumerate(table):
-            sides = (question.better * gap_low[k], question.better * gap_high[k])
-            verdict = "better" if min(sides) > 0 else "worse" if max(sides) < 0 else "alike"
-            found.append(
-                {
-                    "criterion": name,
-                    "method": method,
-                    "mean": values[:, k].mean(),
-                    "low": low[k],
-                    "high": high[k],
-                    "minus_lam": gaps[:, k].mean(),
-                    "minus_lam_low": gap_low[k],
-                    "minus_lam_high": gap_high[k],
-                    "verdict": verdict if question.better and method != REFERENCE and REFERENCE in table else "–",
-                    "mean_rank": np.nan if ranks is None else ranks.mean_rank[k],
-                    "critical_difference": np.nan if ranks is None else ranks.critical_difference,
-                    "friedman_p": np.nan if ranks is None else ranks.p,
-                    "n_images": len(table),
-                }
-            )
+        everywhere = part["model"].unique()
+        cells = cells.reindex(columns=pd.MultiIndex.from_product([part["method"].unique(), everywhere]))
+        whole = [m for m in cells.columns.unique(0) if cells[m].notna().all(axis=None)]
+        table = pd.DataFrame({m: cells[m].mean(axis=1) for m in sorted(whole)})
+        if len(table.columns):
+            found += _judged(name, question, table)
+        found += [_lacking(name, m, part, cells[m]) for m in sorted(set(cells.columns.unique(0)) - set(whole))]
     return pd.DataFrame(found)
 
 
+def _judged(name: str, question: Question, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """table: images × methods, finite."""
+    values = table.to_numpy()
+    low, high = bootstrap_mean(values)
+    ranks = rank_test(question.better * values) if question.better and values.shape[1] > 2 else None
+    nothing = np.full(values.shape[1], np.nan)
+    gaps, gap_low, gap_high, p, p_holm = np.full_like(values, np.nan), nothing, nothing, nothing.copy(), nothing.copy()
+    compared = question.better and REFERENCE in table
+    if REFERENCE in table:
+        gaps = values - table[[REFERENCE]].to_numpy()
+        gap_low, gap_high = bootstrap_mean(gaps)
+        others = [k for k, method in enumerate(table) if method != REFERENCE]
+        if compared and others:
+            p[others] = sign_flip(gaps[:, others])
+            p_holm[others] = holm(p[others])
+    found = []
+    for k, method in enumerate(table):
+        sides = question.better * gap_low[k], question.better * gap_high[k]
+        verdict = "alike" if not p[k] < 0.05 else "better" if min(sides) > 0 else "worse" if max(sides) < 0 else "alike"
+        found.append(
+            {
+                "criterion": name,
+                "method": method,
+                "mean": values[:, k].mean(),
+                "low": low[k],
+                "high": high[k],
+                "minus_lam": gaps[:, k].mean(),
+                "minus_lam_low": gap_low[k],
+                "minus_lam_high": gap_high[k],
+                "p": p[k],
+                "p_holm": p_holm[k],
+                "verdict": verdict if compared and method != REFERENCE else "–",
+                "mean_rank": np.nan if ranks is None else ranks.mean_rank[k],
+                "critical_difference": np.nan if ranks is None else ranks.critical_difference,
+                "friedman_p": np.nan if ranks is None else ranks.p,
+                "n_images": len(table),
+                "status": "ok",
+                "reason": "",
+            }
+        )
+    return found
+
+
+def _lacking(name: str, method: str, part: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
+    """The row of a method that has no number for the criterion everywhere."""
+    mine = part[(part["method"] == method) & (part["status"] != "ok")]
+    absent = sorted(set(part["model"]) - set(part.loc[part["method"] == method, "model"]))
+    reasons = list(dict.fromkeys(mine["reason"][mine["reason"] != ""]))
+    reasons += [f"{(mine['status'] == 'nan').sum()} numbers are not finite."] if (mine["status"] == "nan").any() else []
+    reasons += [f"Not measured on {', '.join(absent)}."] if absent else []
+    defined = not (cells.isna().all(axis=None) and len(mine) and (mine["status"] == "not applicable").all())
+    status = "incomplete" if defined else "not applicable"
+    reason = " ".join(reasons) or "Not measured on every image."
+    return {"criterion": name, "method": method, "verdict": "–", "n_images": 0, "status": status, "reason": reason}
+
+
+def by_network(rows: pd.DataFrame) -> pd.DataFrame:
+    """Criterion × method × network: the mean over images of what is finite, and of how many images that is."""
+    numbers = rows[rows["x"].isna() & (rows["status"] == "ok")]
+    means = numbers.groupby(["criterion", "method", "model"])["value"].agg(["mean", "count"]).reset_index()
+    means = means.rename(columns={"count": "n_images"})
+    return means.sort_values("criterion", key=lambda c: c.map(list(QUESTIONS).index), kind="stable", ignore_index=True)
+
+
 def overview(details: pd.DataFrame) -> pd.DataFrame:
-    """Methods × criteria: the mean, with ▲ where the paired interval says better than LAM, ▼ where it says worse."""
+    """Methods × criteria: the mean, with ▲ where the paired interval says better than LAM, ▼ where it says worse;
+    n/a where the criterion is not defined for the method, ? where numbers are missing."""
     marks = {"better": " ▲", "worse": " ▼"}
-    texts = [f"{m:.3g}{marks.get(v, '')}" for m, v in zip(details["mean"], details["verdict"], strict=True)]
+    missing = {"not applicable": "n/a", "incomplete": "?"}
+    texts = [
+        missing.get(status) or f"{mean:.3g}{marks.get(verdict, '')}"
+        for mean, verdict, status in zip(details["mean"], details["verdict"], details["status"], strict=True)
+    ]
     cells = details.assign(cell=texts)
     table = cells.pivot_table(index="method", columns="criterion", values="cell", aggfunc="first")
     return table.reindex(columns=[name for name in QUESTIONS if name in table]).fillna("–").reset_index()

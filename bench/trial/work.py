@@ -108,7 +108,7 @@ class _Work:
         window = self.sample.windows[0]
         if asked.startswith("planted "):
             net = planted_networks()[asked.removeprefix("planted ")]
-            truth = net.truth(tuple(self.lr.shape[-2:]), window)
+            truth = net.truth((self.lr.shape[-2], self.lr.shape[-1]), window)
             yield asked, np.nan, average_precision(strength(self.method(net, self.lr, window).map), truth)
             return
         found, seconds = self._found(cell)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..downsampling import DOWNSAMPLING, crop_to_multiple
-from ..images import SUFFIXES, read_rgb
+from ..images import SUFFIXES, image_size, read_rgb
 from ..types import UserError
 
 MAX_BYTES = 20_000_000  # of an upload
@@ -55,7 +55,7 @@ class Gallery:
             if key in self._uploads:
                 return self._uploads[key]
         number = key.removeprefix("d")
-        if key.startswith("d") and number.isdecimal() and int(number) < len(self.dataset):
+        if key.startswith("d") and number.isdecimal() and len(number) < 10 and int(number) < len(self.dataset):
             source = self.dataset.sources[int(number)]
             return self._shown(source.name, source.read(), "hr", self.dataset.downsampling)
         raise UserError("That image is no longer here: choose it again.")
@@ -67,7 +67,8 @@ class Gallery:
         """
         if role not in ("hr", "lr"):
             raise UserError("An upload is the hr or the lr image.")
-        shown = self._shown(_short(name), _decoded(data), role, self.dataset.downsampling)
+        factor = self.scale if role == "hr" else 1
+        shown = self._shown(_short(name), _decoded(data, factor * MAX_SIDE), role, self.dataset.downsampling)
         with self._lock:
             key = f"u{next(self._number)}"
             self._uploads[key] = shown
@@ -90,14 +91,19 @@ class Gallery:
         return Shown(name, hr, DOWNSAMPLING[downsampling](hr, self.scale), self.scale)
 
 
-def _decoded(data: bytes) -> Array:
-    """The image in a file's bytes; read by the same rules as those of a folder, from a private temporary file."""
+def _decoded(data: bytes, most: int) -> Array:
+    """The image in a file's bytes; read by the same rules as those of a folder, from a private temporary file.
+
+    most: pixels a side; what is far larger is refused by its header.
+    """
     if len(data) > MAX_BYTES:
         raise UserError(f"The file is larger than {MAX_BYTES // 10**6} MB.")
     with tempfile.TemporaryDirectory(prefix="lamscope-view-") as folder:
         path = Path(folder) / "upload"
         path.write_bytes(data)
         try:
+            if max(size := image_size(path)) >= 2 * most:
+                raise UserError(f"The file claims {size[1]}×{size[0]} pixels, far more than {most}×{most}: crop it.")
             return read_rgb(path)
         except UserError as error:  # the temporary path tells a person nothing
             raise UserError(str(error).replace(f"'{path}'", "The file").replace(str(path), "the file")) from error

@@ -14,7 +14,6 @@ from contextlib import suppress
 from importlib import resources
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -128,7 +127,7 @@ def application(config: Config, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
         if worker.task is None:
             return JSONResponse({"number": 0, "status": "idle", "results": []})
         seen = request.query_params.get("known", "0")
-        return JSONResponse(worker.task.state(int(seen) if seen.isdecimal() else 0))
+        return JSONResponse(worker.task.state(int(seen) if seen.isdecimal() and len(seen) < 10 else 0))
 
     def cancel(request: Request) -> Response:
         worker.cancel()
@@ -204,7 +203,7 @@ async def _json(request: Request) -> dict[str, Any]:
             raise UserError("That request is too long.")
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         raise UserError("That request is not understood.")
@@ -215,7 +214,7 @@ def _inside(window: Window, lr_shape: tuple[int, ...], scale: int) -> Window:
     """The window moved by as little as it takes to lie inside, with the pixel beside it that the detector needs."""
     size = window.size
     most_y, most_x = (scale * side - size - 1 for side in lr_shape[:2])
-    return Window(int(np.clip(window.y, 0, most_y)), int(np.clip(window.x, 0, most_x)), size)
+    return Window(min(max(window.y, 0), most_y), min(max(window.x, 0), most_x), size)
 
 
 def _file(name: str) -> Response:

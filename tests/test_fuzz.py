@@ -1,0 +1,19 @@
+"""Damaged files of every kind: read or refused in one line, never a crash, a hang, a traceback or a flood of memory."""
+
+from __future__ import annotations
+
+import pytest
+from fuzz import FAMILIES, watch
+
+N = {"weights": 3400, "images": 3400, "stores": 3400}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_thousands_of_damaged_files(family, capsys):
+    counts, wrong = watch(family, 0, N[family])
+    with capsys.disabled():
+        print(f"\n{family}: {sum(counts.values())} damaged files, {counts}")
+    assert not wrong, wrong
+    assert sum(counts.values()) == N[family] >= 3000
+    assert counts["read"] > N[family] / 50 and counts["refused"] > N[family] / 4  # neither all harmless nor all garbage
