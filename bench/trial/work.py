@@ -147,7 +147,7 @@ class _Maps:
         return found
 
     def _read(self) -> list[tuple[Attribution, float]]:
-        with np.load(self.path) as stored:
+        with np.load(self.path, allow_pickle=False) as stored:
             maps, numbers = stored["maps"], stored["numbers"]
         found = []
         for values, (score, baseline, gap, n_steps, n_flat, seconds) in zip(maps, numbers, strict=True):
