@@ -89,6 +89,24 @@ def _require_contained(dataset: h5py.Dataset, name: str) -> None:
     claimed = [math.prod(shape) * dataset.dtype.itemsize for shape in (dataset.shape, dataset.chunks or ())]
     if claimed[0] > most or (dataset.chunks and claimed[1] > max(most, SLACK)):
         raise ValueError(f"{name} claims {max(claimed)} bytes, which its {there} bytes cannot hold")
+    if dataset.chunks:
+        _require_regular(dataset, name)
+
+
+def _require_regular(dataset: h5py.Dataset, name: str) -> None:
+    """That its chunks are as many, and no larger, than its shape says: HDF5 follows its index without looking."""
+    sides, shape = dataset.chunks, dataset.shape
+    grows = [most is None for most in dataset.maxshape]
+    if any(not free and most != whole for free, most, whole in zip(grows, dataset.maxshape, shape, strict=True)):
+        raise ValueError(f"{name} may grow to a size of its own")
+    if len(sides) != len(shape) or any(not f and s > max(w, 1) for f, s, w in zip(grows, sides, shape, strict=True)):
+        raise ValueError(f"{name} has pieces larger than itself")
+    counts = [-(-whole // side) for whole, side in zip(shape, sides, strict=True)]
+    if (wanted := math.prod(counts)) != dataset.id.get_num_chunks():
+        raise ValueError(f"{name} has not the {wanted} pieces that it claims")
+    last = tuple((n - 1) * side for n, side in zip(counts, sides, strict=True))
+    if wanted and dataset.id.get_chunk_info(wanted - 1).chunk_offset != last:
+        raise ValueError(f"{name} has pieces where it has none")
 
 
 def _filters(dataset: h5py.Dataset) -> list[int]:
