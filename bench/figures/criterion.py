@@ -33,7 +33,9 @@ def draw(details: pd.DataFrame, rows: pd.DataFrame, criterion: str, title: str, 
     single = rows[(rows["criterion"] == criterion) & rows["x"].isna()].groupby(["model", "method"])["value"].mean()
     models = sorted(single.index.unique("model"))
     ax = style.new_axes(style.SINGLE, 0.75 + 0.15 * len(part))
-    log = bool((part["mean"] > 0).all() and part["mean"].max() > 50 * part["mean"].min())
+    # an interval that reaches 0, or a control's rounding error, has no place on a logarithmic axis
+    least = float(part["low"].fillna(part["mean"]).min())
+    log = least > 1e-9 and bool(part["mean"].max() > 50 * part["mean"].min())
     with style.paper():
         for y, (_, row) in enumerate(part.iterrows()):
             name = str(row["method"])

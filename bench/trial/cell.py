@@ -20,7 +20,7 @@ def read(file: Path) -> pd.DataFrame:
     """The rows of a cell. x: place on a curve, NaN for a single number. status: ok, nan or not applicable, which has a
     reason and no value."""
     text = dict.fromkeys(("model", "method", "image", "asked", "criterion", "status", "reason"), str)
-    return pd.read_csv(file, dtype=text, float_precision="round_trip").fillna({"reason": ""})
+    return pd.read_csv(file, dtype=text).fillna({"reason": ""})
 
 
 class Cell:
