@@ -33,7 +33,9 @@ def draw(details: pd.DataFrame, rows: pd.DataFrame, criterion: str, title: str, 
     single = rows[(rows["criterion"] == criterion) & rows["x"].isna()].groupby(["model", "method"])["value"].mean()
     models = sorted(single.index.unique("model"))
     ax = style.new_axes(style.SINGLE, 0.75 + 0.15 * len(part))
-    log = bool((part["mean"] > 0).all() and part["mean"].max() > 50 * part["mean"].min())
+    # an interval that reaches 0, or a control's rounding error, has no place on a logarithmic axis
+    least = float(part["low"].fillna(part["mean"]).min())
+    log = least > 1e-9 and bool(part["mean"].max() > 50 * part["mean"].min())
     with style.paper():
         for y, (_, row) in enumerate(part.iterrows()):
             name = str(row["method"])
@@ -67,6 +69,7 @@ def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
     first.remove()
     with style.paper():
         axes = fig.subplots(1, 2, sharey=True)
+        low, high = 0.0, 1.0
         for ax, fill in zip(axes, ("blur", "swap"), strict=True):
             part = rows[(rows["criterion"] == f"{kind} {fill}") & rows["x"].notna()]
             means = part.groupby(["method", "x"])["value"].mean()
@@ -83,11 +86,13 @@ def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
             ax.set_xscale("log")
             ax.xaxis.set_major_formatter("{x:g}")
             ax.set_xlabel(f"LR pixels {'replaced' if kind == 'deletion' else 'kept'} (%), filled by {fill}")
-            ax.set_ylim(min(0.0, float(np.min(means.to_numpy(), initial=0))), 1.02)
+            low, high = min(low, float(means.min())), max(high, float(means.max()))
+            ax.set_ylim(low, 1.02 * high)
             ax.grid()
         axes[0].set_ylabel("Change of the window" if kind == "deletion" else "Window restored")
         for name, (colour, line) in METHODS.items():
-            axes[1].plot([], [], line, color=colour, label=name)
+            if (rows["method"] == name).any():
+                axes[1].plot([], [], line, color=colour, label=name)
         axes[1].plot([], [], color=style.FAINT, lw=0.5, label="others")
         axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return axes[0]

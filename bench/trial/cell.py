@@ -20,7 +20,7 @@ def read(file: Path) -> pd.DataFrame:
     """The rows of a cell. x: place on a curve, NaN for a single number. status: ok, nan or not applicable, which has a
     reason and no value."""
     text = dict.fromkeys(("model", "method", "image", "asked", "criterion", "status", "reason"), str)
-    return pd.read_csv(file, dtype=text, float_precision="round_trip").fillna({"reason": ""})
+    return pd.read_csv(file, dtype=text).fillna({"reason": ""})
 
 
 class Cell:
@@ -59,7 +59,7 @@ class Cell:
 
     def kept(self) -> tuple[Attribution, float]:
         """The map and how long it took."""
-        with np.load(self.map_file) as stored:
+        with np.load(self.map_file, allow_pickle=False) as stored:
             values, (score, baseline, gap, n_steps, n_flat, seconds) = stored["map"], stored["numbers"]
         ends = (None, None) if np.isnan(gap) else (float(baseline), float(gap))
         one = Attribution(torch.from_numpy(values), float(score), *ends, None, int(n_steps), int(n_flat))
