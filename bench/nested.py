@@ -12,6 +12,7 @@ from .statistics import RESAMPLES
 
 KINDS = ("pearson", "spearman", "kendall")
 LEAST = 3  # networks from which on a correlation is given
+SURE = 5  # networks from which on a bootstrap over them says something
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def correlate(
     """x, y: (n_images, n_networks), finite, averaged over images before anything else.
 
     kind: pearson, spearman or kendall (τ-b). logarithm: of the means of x, which then must be positive. Resamples in
-    which all networks are one have no correlation and are left out. Below three networks all is NaN. Raises ValueError
-    for tables of other shapes and values that are not finite.
+    which all networks are one have no correlation and are left out. Below three networks all is NaN, below five what
+    resamples networks. Raises ValueError for tables of other shapes and values that are not finite.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or x.shape != y.shape or x.size == 0 or not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -73,9 +74,9 @@ def correlate(
 
     return Nested(
         float(correlation(whole[0][None], whole[1][None], kind)[0]),
-        interval(whole[0][drawn], whole[1][drawn]),
+        interval(whole[0][drawn], whole[1][drawn]) if n >= SURE else nothing,
         interval(*resampled) if n_images > 1 else nothing,
-        interval(resampled[0][rows, drawn], resampled[1][rows, drawn]) if n_images > 1 else nothing,
+        interval(resampled[0][rows, drawn], resampled[1][rows, drawn]) if n_images > 1 and n >= SURE else nothing,
         n,
     )
 

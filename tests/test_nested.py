@@ -51,6 +51,8 @@ def test_what_is_resampled_is_what_spreads():
 def test_what_has_no_correlation_says_so():
     two = correlate(table(4, 2, 0.1), table(4, 2, 0.1), "pearson", n_resamples=20)
     assert np.isnan([two.value, *two.networks, *two.both]).all() and two.n == 2
+    four = correlate(table(4, 4, 0.1), table(4, 4, 0.1), "pearson", n_resamples=20)
+    assert four.value > 0.9 and np.isnan([*four.networks, *four.both]).all() and np.isfinite(four.images).all()
     single = correlate(table(1, 5, 0.0), table(1, 5, 0.0), "kendall", n_resamples=20)
     assert single.value == 1 and np.isnan([*single.images, *single.both]).all()
     with pytest.raises(ValueError, match="finite"):

@@ -24,7 +24,7 @@ window, in LR pixels, that hold half and nine tenths of the attribution."""
 CORRELATIONS = """\
 One run a network. Intervals (95 %) are bootstraps over networks, over images, and over both at once: believe the last.
 Within images: the mean over images of the correlation across networks. Families: those with three networks of
-equal size or more."""
+equal size or more; below five, resampling networks says nothing."""
 SPREAD = """\
 Standard deviations over runs of one architecture and over architectures; the share of variance that is architecture
 (ICC, 95 % interval from F); the share of pairs of architectures further apart than 95 % of pairs of runs of one."""
