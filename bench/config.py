@@ -152,20 +152,26 @@ def compose(overrides: list[str] | None = None) -> Config:
 
     Raises UserError for an unknown name or key.
     """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return _compose(overrides or [])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+
+
+def _compose(overrides: list[str]) -> Config:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     register_schema()
     outer = GlobalHydra.instance()
     running, outer.hydra = outer.hydra, None  # the caller may be a Hydra application itself, ours or another
     try:
         with initialize_config_module("lamscope.conf", version_base="1.3"):
-            return to_config(hydra_compose("config", overrides=overrides or []))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
+            return to_config(hydra_compose("config", overrides=overrides))
     finally:
         GlobalHydra.instance().hydra = running
 
@@ -256,7 +262,7 @@ def explain(error: Exception) -> str:
 
 
 def _settings() -> list[str]:
-    """Dotted names of every setting of the default configuration."""
+    """Dotted names of every setting of the default configuration; none where that itself is broken."""
 
     def walk(node: Any, prefix: str) -> Iterator[str]:
         for name, value in node.items():
@@ -264,4 +270,7 @@ def _settings() -> list[str]:
             if isinstance(value, dict):
                 yield from walk(value, f"{prefix}{name}.")
 
-    return list(walk(asdict(compose()), ""))
+    try:
+        return list(walk(asdict(_compose([])), ""))
+    except Exception:  # `explain` asks while it explains another error, which matters more
+        return []
