@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import heap
 from .printable import printable
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -58,6 +59,8 @@ def names(group: h5py.Group, name: str) -> list[str]:
         raise ValueError(f"{name} is no list of text")
     _require_contained(found, name)
     _require_whole_pieces(found, name)
+    if found.dtype.kind == "O":
+        heap.require_sound(found, name)
     texts = found.asstr()
     pieces = []
     for i in range(found.shape[0]):

@@ -19,8 +19,8 @@ def test_thousands_of_damaged_files(family, capsys):
     assert counts["read"] > N[family] / 50 and counts["refused"] > N[family] / 4  # neither all harmless nor all garbage
 
 
-@pytest.mark.parametrize("seed", [66, 614])
+@pytest.mark.parametrize("seed", [66, 614, 1445])
 def test_what_once_crashed_hdf5_is_refused(seed):
-    # a chunk that unpacks to less than its shape, and an index that does not belong to its shape
+    # a chunk that unpacks to less than its shape, an index that does not belong to its shape, a heap without an end
     counts, wrong = watch("stores", seed, seed + 1)
     assert not wrong and sum(counts.values()) == 1

@@ -192,6 +192,7 @@ def test_one_long_text_is_not_multiplied(tmp_path):
     with h5py.File(tmp_path / "names.h5", "w") as file:
         file["names"] = ["x" * 5000, "y"]
         file["good"] = ["x\x1b]0;title\x07", "y"]
+    with h5py.File(tmp_path / "names.h5") as file:
         with pytest.raises(ValueError, match="5000 characters"):
             hdf5.names(file, "names")
         assert hdf5.names(file, "good") == ["x\\x1b]0;title\\x07", "y"]
