@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from .config import suggest
+from .types import UserError
 
 
 def own_settings(arguments: list[str], known: set[str]) -> tuple[dict[str, str], list[str]]:
@@ -37,3 +40,17 @@ def flags_and_settings(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
         if not alone and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             flags.append(rest.pop(0))
     return flags, settings
+
+
+def take_step(verb: str, steps: dict[str, Callable[[list[str]], int]], use: str, arguments: list[str]) -> int:
+    """Do the step of a verb that the first word names, `list` where none is named. use: what --help prints.
+
+    Returns the exit code. Raises UserError for an unknown step.
+    """
+    step, rest = (arguments[0], arguments[1:]) if arguments and "=" not in arguments[0] else ("list", arguments)
+    if step in ("-h", "--help", "help"):
+        print(use, end="")
+        return 0
+    if step not in steps:
+        raise UserError(f"lamscope {verb} knows {', '.join(steps)}, not '{step}'.{suggest(step, list(steps))}")
+    return steps[step](rest)

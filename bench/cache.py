@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .config import ModelConfig, compose, options, read_model, suggest
+from .arguments import take_step
+from .config import ModelConfig, compose, options, read_model
 from .fetch import Report, cache_folder, cached, fetch
 from .types import UserError
 
@@ -23,13 +24,7 @@ LOG_SECONDS = 15
 
 def main(arguments: list[str]) -> int:
     """The verb; returns the exit code: 2 when a file is not what it should be."""
-    step, rest = (arguments[0], arguments[1:]) if arguments and "=" not in arguments[0] else ("list", arguments)
-    if step in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
-    if step not in STEPS:
-        raise UserError(f"lamscope weights knows {', '.join(STEPS)}, not '{step}'.{suggest(step, list(STEPS))}")
-    return STEPS[step](rest)
+    return take_step("weights", STEPS, HELP, arguments)
 
 
 def show(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from .arguments import take_step
 from .config import compose, options, suggest
 from .data import images_of
 from .standard import Known, complaint, find_folder, folder_list, hr_files
@@ -29,14 +31,8 @@ lamscope data rebuild MANIFEST FOLDER… [out=F]  the same file again from its m
 
 def main(arguments: list[str]) -> int:
     """The verb; returns the exit code: 2 when a copy is not what it should be."""
-    step, rest = (arguments[0], arguments[1:]) if arguments and "=" not in arguments[0] else ("list", arguments)
-    if step in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
     steps = {"list": show, "verify": verify, "select": _select, "rebuild": _rebuild}
-    if step not in steps:
-        raise UserError(f"lamscope data knows {', '.join(steps)}, not '{step}'.{suggest(step, list(steps))}")
-    return steps[step](rest)
+    return take_step("data", steps, HELP, arguments)
 
 
 def _select(arguments: list[str]) -> int:
@@ -56,6 +52,13 @@ def known_sets() -> dict[str, Known]:
     return {name: known for name in options("dataset") if (known := read_known(name)) is not None}
 
 
+def look_for(roots: list[Path]) -> Iterator[tuple[str, Known, Path | None, str | None]]:
+    """(name, what is known, its folder below `roots` or None, what is wrong with that or None) of every known set."""
+    for name, known in known_sets().items():
+        folder = find_folder(known.folders, roots)
+        yield name, known, folder, None if folder is None else complaint(known, hr_files(images_of(folder)))
+
+
 def read_known(name: str) -> Known | None:
     """What conf/dataset/<name>.yaml knows of a published set; None for a set of the user's own."""
     import yaml
@@ -73,11 +76,9 @@ def show(arguments: list[str]) -> int:
     table = Table("data set", "images", "state", "folder", box=SIMPLE)
     table.columns[3].overflow = "fold"
     missing: list[Known] = []
-    for name, known in known_sets().items():
-        folder = find_folder(known.folders, roots)
+    for name, known, folder, wrong in look_for(roots):
         if folder is None:
             missing.append(known)
-        wrong = None if folder is None else complaint(known, hr_files(images_of(folder)))
         state = "not here" if folder is None else wrong.partition(": ")[2] if wrong else "complete"
         table.add_row(name, str(known.count), state, str(folder or "–"))
     table.add_row("shipped", "12", "complete", "inside scikit-image")

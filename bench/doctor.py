@@ -173,15 +173,12 @@ def weights(config: Config) -> Lines:
 
 def data(config: Config) -> Lines:
     """Which published test sets are here, and whether they are whole."""
-    from .data import images_of
-    from .datasets import known_sets
-    from .standard import complaint, find_folder, folder_list, hr_files
+    from .datasets import look_for
+    from .standard import folder_list
 
     yield "shipped: 12 images inside scikit-image"
     roots, absent = folder_list(config.machine.data), []
-    for name, known in known_sets().items():
-        folder = find_folder(known.folders, roots)
-        wrong = None if folder is None else complaint(known, hr_files(images_of(folder)))
+    for name, known, folder, wrong in look_for(roots):
         if folder is None:
             absent.append(name)
         elif wrong:

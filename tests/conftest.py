@@ -82,3 +82,17 @@ def tiny_image():
     noise = torch.rand(3, 24, 20, generator=torch.Generator().manual_seed(0))
     ramp = torch.linspace(0.2, 0.6, 24)[:, None] + torch.linspace(0.0, 0.2, 20)
     return ramp + 0.2 * noise
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three small images of smooth noise, to train on."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(3):
+        noise = np.random.default_rng(n).integers(0, 255, (12, 14, 3), np.uint8)
+        Image.fromarray(noise).resize((112, 96), Image.Resampling.BICUBIC).save(folder / f"{n}.png")
+    return folder

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from lamscope import cli, weights
 from lamscope.config import compose, read_model
@@ -18,16 +17,6 @@ from lamscope.types import UserError
 
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
 HERE = ["machine.device=cpu", "machine.threads=1", "machine.progress=none"]
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for n in range(3):
-        noise = np.random.default_rng(n).integers(0, 255, (12, 14, 3), np.uint8)
-        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(folder / f"{n}.png")
-    return folder
 
 
 @needs_basicsr

@@ -4,10 +4,6 @@ import csv
 import importlib.util
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import tarfile
 import time
 from dataclasses import replace
@@ -17,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from killed import train_and_kill
 from PIL import Image
 
 from lamscope import weights, zoo
@@ -228,17 +225,6 @@ def config(photo_folder: Path, results: Path, *overrides: str) -> Config:
     return compose(settings(photo_folder, results, *overrides))
 
 
-# trains like the command line does, but dawdles from the third update on, so that there is time to be killed
-DAWDLE = """
-import sys, time
-from lamscope.config import compose
-from lamscope.training import pipeline, train
-read = pipeline.PatchDataset.__getitem__
-pipeline.PatchDataset.__getitem__ = lambda self, key: (time.sleep(60 * (key[0] > 2)), read(self, key))[1]
-train(compose(sys.argv[1:]))
-"""
-
-
 def curve(run: Path) -> list[tuple[str, str, str, str]]:
     with (run / "curve.csv").open(newline="") as stream:
         return [(r["iteration"], r["loss"], r["lr"], r["psnr_y"]) for r in csv.DictReader(stream)]
@@ -248,16 +234,8 @@ def curve(run: Path) -> list[tuple[str, str, str, str]]:
 @pytest.mark.slow
 def test_a_killed_training_continues_to_the_same_weights(photo_folder: Path, tmp_path: Path):
     arguments = settings(photo_folder, tmp_path / "killed")
-    process = subprocess.Popen([sys.executable, "-c", DAWDLE, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"})
     run = tmp_path / "killed/train/tiny-short-seed0"
-    try:
-        deadline = time.monotonic() + 120
-        while not (run / "training_states/2.state").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    train_and_kill(arguments, run)
     (run / "models/partial").mkdir(exist_ok=True)
     (run / "models/partial/net_g_4.pth").write_bytes(b"torn")
     with (run / "curve.csv").open("a") as stream:

@@ -7,17 +7,15 @@ import importlib.util
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from killed import train_and_kill
 from PIL import Image
 
 from lamscope import cli, weights, zoo
@@ -32,17 +30,6 @@ LITE = [name for name in options("model") if name.endswith("_lite")]
 TINY = ["model=fsrcnn_lite", "model.net.width=4", "model.net.shrunk=2", "model.net.depth=1", "model.name=tiny"]
 SHORT = ["train.updates=6", "train.save_every=4", "train.batch=2", "train.patch=6", "train.n_validation=1"]
 HERE = ["machine.device=cpu", "machine.threads=1"]
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Three small images of smooth noise."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for n in range(3):
-        noise = np.random.default_rng(n).integers(0, 255, (12, 14, 3), np.uint8)
-        Image.fromarray(noise).resize((112, 96), Image.Resampling.BICUBIC).save(folder / f"{n}.png")
-    return folder
 
 
 def overrides(photos: Path, results: Path, *more: str, model: tuple[str, ...] = tuple(TINY)) -> list[str]:
@@ -233,15 +220,6 @@ PAPER = [
     *("train=paper", "train.batch=4", "train.patch=6", "train.updates=6", "train.save_every=2", "train.milestones=[3]"),
     *("train.workers=0", "train.n_validation=1", *HERE),
 ]
-# dawdles from the third update on, so that there is time to be killed
-DAWDLE = """
-import sys, time
-from lamscope.config import compose
-from lamscope.training import pipeline, train
-read = pipeline.PatchDataset.__getitem__
-pipeline.PatchDataset.__getitem__ = lambda self, key: (time.sleep(60 * (key[0] > 2)), read(self, key))[1]
-train(compose(sys.argv[1:]))
-"""
 
 
 @pytest.mark.slow
@@ -249,16 +227,8 @@ def test_the_papers_recipe_killed_and_continued_gives_the_same_weights(photos: P
     errands.main(["prepare", str(photos), f"out={tmp_path / 'div2k.h5'}"])
     arguments = [*TINY, *PAPER, f"train.patches={tmp_path / 'div2k.h5'}"]
     killed = [*arguments, f"results={tmp_path / 'killed'}"]
-    process = subprocess.Popen([sys.executable, "-c", DAWDLE, *killed], env={**os.environ, "OMP_NUM_THREADS": "1"})
     run = tmp_path / "killed/train/tiny-paper-seed0"
-    try:
-        deadline = time.monotonic() + 240
-        while not (run / "training_states/2.state").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    train_and_kill(killed, run)
     assert newest(run) == 2
     train(compose(killed))
     whole = train(compose([*arguments, f"results={tmp_path / 'whole'}"]))
