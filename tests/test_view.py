@@ -207,6 +207,8 @@ def test_a_person_clicks_and_sees_networks_look(browser, address, tmp_path):  # 
 
     page = Page(browser, address)
     browser.get(address)
+    page.until("document.querySelector('#image option[value=d0]')")
+    page.choose("Image", "d0")  # other tests' uploads come before it
     page.until("document.querySelector('#where').textContent.startsWith('Window at row 120, column 120')")
     picture = page.wait("#picture")
     side = page.run("return arguments[0].getBoundingClientRect().width", picture)
