@@ -32,7 +32,7 @@ import numpy as np
 from . import hdf5
 from .durable import Sink
 from .types import UserError
-from .zips import require_stored
+from .zips import array_of, require_stored
 
 FORMAT = "lamscope cell"
 SCHEMA_VERSION = 1
@@ -136,10 +136,10 @@ def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str,
         try:
             with np.load(source, allow_pickle=False) as archive:
                 require_stored(archive.zip)
-                meta = json.loads(archive["meta"].tobytes())
+                meta = json.loads(array_of(archive, "meta").tobytes())
                 if meta["schema"] != SCHEMA_VERSION or path.name != f"{meta['index']:05d}.npz":
                     raise ValueError("not a part of this version, or of another image")
-                return meta, {name: archive[f"tensor_{name}"] for name in meta["tensors"]} if whole else {}
+                return meta, {name: array_of(archive, f"tensor_{name}") for name in meta["tensors"]} if whole else {}
         except DAMAGE as damage:
             raise Damaged(first_line(damage)) from damage
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .types import UserError
+from .zips import array_of
 
 MAX_BYTES = 1 << 28  # of one condition: 32 million numbers
 # what NumPy and zipfile raise when bytes are wrong
@@ -40,7 +41,7 @@ class Conditions:
             member = name if name in arrays.zip.namelist() else f"{name}.npy"
             if arrays.zip.getinfo(member).file_size > MAX_BYTES:  # zipfile reads no more than it claims
                 raise UserError(f"The condition of '{name}' in {self.file} is larger than {MAX_BYTES >> 20} MiB.")
-            value = arrays[name]
+            value = array_of(arrays, name)
         if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
             raise UserError(f"The condition of '{name}' in {self.file} is not all finite numbers.")
         return value.astype(np.float64)

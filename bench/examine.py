@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .hdf5 import member
 from .metrics.concentration import diffusion_index
 from .shards import Shard, parse
 from .types import UserError
+from .watched import watched
 
 TENSORS = ("hr", "lr", "sr", "map")
 COLUMNS = (
@@ -80,10 +81,19 @@ def examine_file(path: Path) -> tuple[Cell | None, list[Finding]]:
     """Read all of a finished file. The cell is None where nothing of it can be used."""
     here = str(path)
     try:
-        with opened(path) as file:
-            return _Examination(file, path).all()
+        provenance, indices, findings = _examined(path)
     except UserError as error:
         return None, [Finding(here, str(error).removeprefix(f"{here} ").removesuffix("."), AGAIN)]
+    cell = Cell(path, [json.loads(row) for row in provenance], frozenset(indices))
+    return cell, [Finding(*finding) for finding in findings]
+
+
+@watched
+def _examined(path: str | Path) -> list[Any]:
+    """[provenance as JSON, indices of images, fields of the findings]"""
+    with opened(Path(path)) as file:
+        cell, findings = _Examination(file, Path(path)).all()
+        return [[json.dumps(row) for row in cell.provenance], sorted(cell.indices), [astuple(f) for f in findings]]
 
 
 class _Examination:

@@ -3,7 +3,8 @@
 A link may lead to another file, a data set may be stored in any file of the machine or be put together from others, a
 filter may be a plug-in that HDF5 loads, a shape may claim more than the bytes behind it. `member` refuses all of these
 with ValueError before anything is read or allocated; `values` also unpacks each piece once by itself, since HDF5 reads
-past the end of one that is shorter than its shape says (found by tests/fuzz.py).
+past the end of one that is shorter than its shape says (found by tests/fuzz.py). What HDF5 does before it comes to
+that, it does in a process that may end: see `watched`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from . import heap
 from .printable import printable
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -59,8 +59,6 @@ def names(group: h5py.Group, name: str) -> list[str]:
         raise ValueError(f"{name} is no list of text")
     _require_contained(found, name)
     _require_whole_pieces(found, name)
-    if found.dtype.kind == "O":
-        heap.require_sound(found, name)
     texts = found.asstr()
     pieces = []
     for i in range(found.shape[0]):

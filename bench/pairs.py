@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from . import hdf5
+from . import stored_images
 from .data import Dataset, FolderDataset, Source, images_of, unique_names
 from .downsampling import DOWNSAMPLING
 from .images import natural_key
-from .printable import printable
 from .types import UserError
 
 MATCHING = ("name", "order")
-MAX_IMAGES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,32 +71,18 @@ class StoredSource(Source):
 
     row: int | None = None
 
-    def _image(self, group: str) -> NDArray[np.uint8] | None:
-        with _opened(self.file) as file:
-            if group not in file or (self.row is None and self.name not in hdf5.member(file, group)):
-                return None
-            if self.row is None:
-                image = hdf5.values(hdf5.member(file, group), self.name)
-            else:
-                image = hdf5.values(file, group, self.row)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise UserError(
-                f"'{self.name}' in {self.file} is {image.dtype} of shape {image.shape}; images are uint8 (h, w, 3) RGB."
-            )
-        return image
-
     def size(self) -> tuple[int, int]:
         height, width = self.read().shape[:2]
         return height, width
 
     def read(self) -> NDArray[np.uint8]:
-        image = self._image("hr")
+        image = stored_images.image(self.file, "hr", self.name, self.row)
         if image is None:
             raise UserError(f"{self.file} has no HR image '{self.name}'.")
         return image
 
     def read_lr(self) -> NDArray[np.uint8] | None:
-        return self._image("lr")
+        return stored_images.image(self.file, "lr", self.name, self.row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,32 +111,10 @@ class HDF5Dataset(Dataset):
         return Path(str(self.path)).expanduser()
 
     def _all_sources(self) -> list[Source]:
-        with _opened(self.file) as file:
-            if "hr" not in file or not len(images := hdf5.member(file, "hr")):
-                raise UserError(f"{self.file} has no images under 'hr'; see lamscope.pairs.HDF5Dataset for the layout.")
-            if not isinstance(images, h5py.Group):
-                if (n := len(images)) > MAX_IMAGES:
-                    raise UserError(f"{self.file} claims {n} images, more than {MAX_IMAGES}.")
-                names = hdf5.names(file, "names") if "names" in file else [f"{i:04d}" for i in range(n)]
-                if len(names) != n or len(set(names)) != n:
-                    raise UserError(f"{self.file} has {n} images, but {len(set(names))} different names.")
-                return [StoredSource(name, self.file, row=i) for i, name in enumerate(names)]
-            names = list(images)
-            if odd := [name for name in names if printable(name) != name]:
-                raise UserError(f"{self.file} has an image whose name cannot be shown, '{printable(odd[0])}'.")
-            if not images.id.get_create_plist().get_link_creation_order():
-                names.sort(key=lambda name: natural_key(Path(name)))
-            return [StoredSource(name, self.file) for name in names]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file to read; what is wrong with it becomes a UserError."""
-    if not path.is_file():
-        raise UserError(f"There is no file '{path}'.")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except hdf5.DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\". ")
-        raise UserError(f"'{path}' is not a readable HDF5 file: {reason}.") from error
+        found = stored_images.listing(self.file)
+        names: list[str] = found["names"]
+        if found["rows"]:
+            return [StoredSource(name, self.file, row=i) for i, name in enumerate(names)]
+        if not found["ordered"]:
+            names.sort(key=lambda name: natural_key(Path(name)))
+        return [StoredSource(name, self.file) for name in names]

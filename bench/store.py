@@ -40,6 +40,7 @@ from .hdf5 import member, values
 from .rows import checked_columns, checked_provenance, checked_tensors
 from .scores import SCORES, score_file
 from .types import NotApplicable, UserError
+from .watched import watched
 
 _log = logging.getLogger(__name__)
 
@@ -240,7 +241,12 @@ def read_columns(path: str | Path, partial: bool = False) -> dict[str, np.ndarra
             columns = {}
         if not path.exists() and (_parts(path).exists() or _failed(path).exists()):
             return columns
-    with opened(path) as file:
+    return _columns(path)
+
+
+@watched
+def _columns(path: str | Path) -> dict[str, np.ndarray]:
+    with opened(Path(path)) as file:
         records = member(file, "records")
         return checked_columns({name: text_of(values(records, name)) for name in records})
 
@@ -266,10 +272,15 @@ def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = Non
     hr, sr: uint8 (H, W, 3). lr: uint8 (h, w, 3). map: float32 (windows, 3, h, w). Raises UserError when the file or the
     image is not there or fails its checksum.
     """
+    return _tensors(path, int(index), None if names is None else list(names))
+
+
+@watched
+def _tensors(path: str | Path, index: int, names: list[str] | None) -> dict[str, np.ndarray]:
     with opened(Path(path)) as file:
         tensors = member(file, "tensors")
         for group in (member(tensors, name) for name in tensors):
-            rows = np.flatnonzero(values(group, "index") == int(index))
+            rows = np.flatnonzero(values(group, "index") == index)
             if rows.size:
                 wanted = [name for name in group if name not in ("index", "provenance")] if names is None else names
                 return checked_tensors({name: values(group, name, int(rows[0])) for name in wanted})
@@ -278,6 +289,17 @@ def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = Non
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """How a finished cell was made. When several environments computed it, `also` lists the others."""
-    with opened(Path(path)) as file:
-        first, *others = (checked_provenance(json.loads(text)) for text in text_of(values(file, "provenance")))
+    first, *others = map(json.loads, _provenances(path))
     return {**first, "also": others} if others else first
+
+
+@watched
+def _provenances(path: str | Path) -> list[str]:
+    """JSON that was looked at; as text it travels however deep it is."""
+    with opened(Path(path)) as file:
+        texts = list(text_of(values(file, "provenance")))
+        for text in texts:
+            checked_provenance(json.loads(text))
+        if not texts:
+            raise ValueError("it has no provenance")
+        return texts

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from typing import Any
+
+import numpy as np
 
 MAX_MEMBERS = 100_000  # the largest network of the zoo has 5,000 tensors
 
@@ -23,3 +26,10 @@ def require_stored(archive: zipfile.ZipFile) -> None:
     claimed = sum(max(member.file_size, member.compress_size) for member in members)
     if claimed > (size := archive.start_dir):
         raise ValueError(f"its members claim {claimed} bytes and have {size}")
+
+
+def array_of(archive: Any, name: str) -> np.ndarray:
+    """An array of an opened .npz. Raises ValueError for a member that is none: NumPy gives its bytes as they are."""
+    if not isinstance(value := archive[name], np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import resource
 import select
 import subprocess
@@ -213,8 +214,10 @@ def child(family: str, begin: int, end: int) -> None:
     """Before each input its seed goes out, after it what was wrong, if anything."""
     import warnings
 
+    from lamscope import watched
     from lamscope.types import UserError
 
+    watched.SECONDS = 1
     warnings.simplefilter("ignore")
     sounds, use = FAMILIES[family]()
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +251,13 @@ def child(family: str, begin: int, end: int) -> None:
 
 
 def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """KiB that this process, or the one that reads HDF5 for it, has held at most."""
+    from lamscope.watched import reader
+
+    process = reader().process
+    status = Path(f"/proc/{process.pid}/status") if process else Path()
+    held = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.is_file() else None
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, int(held[1]) if held else 0)
 
 
 def tell(**about: object) -> None:

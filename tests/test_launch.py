@@ -7,16 +7,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pandas.testing import assert_frame_equal
 from test_cli import save_image
 from test_end_to_end import start
 
+from lamscope import read_records
 from lamscope.agreement import differences
 from lamscope.cli import main
 from lamscope.config import Config, compose, options
 from lamscope.launch.apart import Children
 from lamscope.launch.machine import cores, places_of, visible_gpus
 from lamscope.launch.work import Work
+from lamscope.store import read_tensors
 from lamscope.types import UserError
 
 PACKAGES = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
@@ -56,6 +60,23 @@ def test_every_launcher_gives_the_same_records(basic, launcher):
     assert len(cells) == 2
     for cell in cells:
         assert differences(cell, basic / launcher / cell.relative_to(basic / "basic")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_pieces_by_every_launcher_are_the_whole(basic, launcher):
+    require(launcher)
+    settings = ["model=fsrcnn", "shard=1/2,2/2", f"hydra/launcher={launcher}", f"results={launcher}-cut"]
+    code, _, err = ended(start("-m", *SWEEP[2:], *FIXED, *settings, cwd=basic))
+    assert code == 0, err
+    (whole,) = (basic / "basic" / "runs").rglob("fsrcnn-*.h5")
+    cut = read_records(basic / f"{launcher}-cut" / "runs").sort_values("index", ignore_index=True)
+    assert set(cut["shard"]) == {"1/2", "2/2"}
+    free = ["seconds", "file", "shard"]
+    assert_frame_equal(cut.drop(columns=free), read_records(whole).drop(columns=free), check_exact=True)
+    for row in cut.to_dict("records"):
+        for name, tensor in read_tensors(whole, row["index"]).items():
+            np.testing.assert_array_equal(tensor, read_tensors(row["file"], row["index"])[name], strict=True)
 
 
 @pytest.mark.slow

@@ -23,10 +23,21 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"lamscope": "bench", "lamscope.models": "models", "lamscope.conf": "conf"}
 OURS = "lamscope"
 
-DATA = ("data", "standard", "pairs", "conditions", "images", "downsampling", "windows", "selection", "references")
+DATA = (
+    "data",
+    "standard",
+    "pairs",
+    "stored_images",
+    "conditions",
+    "images",
+    "downsampling",
+    "windows",
+    "selection",
+    "references",
+)
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
 STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards", "scores")
-FOREIGN = ("zips", "hdf5", "heap", "printable")  # how files that nobody vouched for are read
+FOREIGN = ("zips", "hdf5", "watched", "printable")  # how files that nobody vouched for are read
 TABLES = ("table", "statistics", "nested", "comparison", "reference")
 WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
 KNOW_HYDRA = {"lamscope.config", "lamscope.sweep", "lamscope.launch.plugin"}
@@ -34,7 +45,7 @@ SHARED = {"lamscope.models.resize", "lamscope.models.colour"}  # the one bicubic
 
 # What a layer may import of ours, itself included. What is not here is the upper floor and may know all.
 ALLOWED = {
-    **dict.fromkeys(FOREIGN, FOREIGN),
+    **dict.fromkeys(FOREIGN, ("types", *FOREIGN)),
     "types": (),
     "version": (),
     "progress": ("progress",),

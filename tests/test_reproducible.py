@@ -1,6 +1,7 @@
 """Same settings, same numbers: to the bit with a fixed chunk, within what is stated otherwise."""
 
 import pytest
+import torch
 from test_cli import save_image
 
 from lamscope.agreement import differences
@@ -9,6 +10,21 @@ from lamscope.cli import main
 RUN = ["dataset=folder", "dataset.path=images", "attribution.n_steps=6", "figures=[]"]
 # relative L2 of a map, at most: measured on these networks (results/tables/precision.md), with room for other images
 TOLERANCES = {"chunk=1": 1e-5, "machine.precision=fp64": 1e-3, "machine.precision=bf16": 0.1}
+# the same of a GPU's map against this processor's: sums in another order, as fp64 is another rounding; not yet measured
+GPU = {"machine.precision=fp32": 1e-3, "machine.precision=fp64": 1e-3, "machine.precision=tf32": 0.1}
+RUN_HERE = ["model=fsrcnn,edsr_lite", *RUN, "machine.device=cpu", "results=here"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_numbers_of_a_processor(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_image(tmp_path / "images" / "0.png", (72, 64), seed=0)
+    assert main(["-m", *RUN_HERE]) == 0
+    for file in (tmp_path / "here").rglob("*.h5"):
+        for setting, rtol in GPU.items():
+            again = ["rerun", str(file), "machine.device=cuda", setting, f"rtol={rtol}"]
+            assert main(again) == 0, capsys.readouterr().out
 
 
 @pytest.mark.slow

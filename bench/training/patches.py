@@ -9,24 +9,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
 
-from .. import hdf5
 from ..downsampling import crop_to_multiple, matlab
 from ..durable import locked, replacing
-from ..printable import printable
+from ..stored_images import PATCHES, training_images
 from ..types import UserError
 from .photos import photos
-
-SCHEMA = 1
 
 
 def build(source: Path, file: Path, scale: int, manifest: Path | None = None) -> Path:
@@ -52,7 +48,7 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
                 dataset.attrs.update(name=photo.name, layout="y, x, RGB", unit="0..255")
             n += 1
         f.attrs.update(
-            schema=SCHEMA, scale=scale, downsampling="matlab", n_images=n, dataset=_stem(source),
+            schema=PATCHES, scale=scale, downsampling="matlab", n_images=n, dataset=_stem(source),
             sha256=digest.hexdigest(), sources=json.dumps(credits), fingerprint=made_of,
         )  # fmt: skip
     return file
@@ -60,7 +56,7 @@ def build(source: Path, file: Path, scale: int, manifest: Path | None = None) ->
 
 def ensure(source: Path | None, file: Path, scale: int, manifest: Path | None = None) -> Path:
     """`file`, built from `source` if it is missing or made of other files. Raises UserError for a wrong scale."""
-    if source is not None and _attribute(file, "fingerprint") != fingerprint(source, manifest):
+    if source is not None and _fingerprint_in(file) != fingerprint(source, manifest):
         build(source, file, scale, manifest)
     found = describe(file).scale
     if found != scale:
@@ -79,11 +75,10 @@ def fingerprint(source: Path, manifest: Path | None = None) -> str:
     return hashlib.sha256("\n".join(entries).encode()).hexdigest()
 
 
-def _attribute(file: Path, name: str) -> str | None:
+def _fingerprint_in(file: Path) -> str | None:
     try:
-        with h5py.File(file, "r") as f:
-            return str(f.attrs.get(name))
-    except hdf5.DAMAGE:
+        return describe(file).fingerprint
+    except UserError:
         return None
 
 
@@ -107,36 +102,24 @@ def _credits(manifest: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Description:
-    """What a patches file says of itself. sizes: (n, 2) LR heights and widths."""
+    """What a patches file says of itself, and where its images lie: see `stored_images.training_images`."""
 
     dataset: str
     sha256: str
     scale: int
     sources: str
+    fingerprint: str
     names: list[str]
     sizes: np.ndarray
+    places: np.ndarray
 
 
 def describe(file: Path) -> Description:
     """Read the attributes of a patches file. Raises UserError for a file that is none."""
-    if not file.is_file():
-        raise UserError(f"There is no patches file '{file}'.")
-    try:
-        with h5py.File(file, "r") as f:
-            if f.attrs.get("schema") != SCHEMA:
-                raise UserError(f"'{file}' is no patches file of this version; delete it to have it built again.")
-            hr, lr, scale = hdf5.member(f, "hr"), hdf5.member(f, "lr"), int(f.attrs["scale"])
-            pairs = [[hdf5.member(group, f"{i:06d}") for group in (lr, hr)] for i in range(len(lr))]
-            names = [printable(PurePosixPath(str(low.attrs["name"])).name) for low, _ in pairs]
-            for low, high in pairs:  # looked at once, here: `patch` reads them without asking again
-                h, w, _ = low.shape
-                if low.dtype != np.uint8 or high.dtype != np.uint8 or high.shape != (scale * h, scale * w, 3):
-                    raise ValueError
-            sizes = np.array([low.shape[:2] for low, _ in pairs])
-            text = {key: printable(str(f.attrs[key])) for key in ("dataset", "sha256", "sources")}
-            return Description(scale=scale, names=names, sizes=sizes, **text)
-    except hdf5.DAMAGE as error:
-        raise UserError(f"'{file}' is damaged or no patches file; delete it to have it built again.") from error
+    found = training_images(file)
+    for key in ("sizes", "places"):
+        found[key] = np.array(found[key], np.int64).reshape(-1, 2)
+    return Description(**found)
 
 
 class Patches:
@@ -157,15 +140,18 @@ class Patches:
                 f"'{file}' has no training image of {size * self.scale}x{size * self.scale} pixels or more "
                 f"beside {n_validation} for validation."
             )
-        self._open: tuple[int, h5py.File] | None = None
+        self._bytes: np.ndarray | None = None
 
-    def _group(self, name: str) -> Any:
-        if self._open is None or self._open[0] != os.getpid():  # an HDF5 handle must not survive a fork
-            self._open = (os.getpid(), h5py.File(self.file, "r"))
-        return self._open[1][name]
+    def _pixels(self, image: int, high: bool) -> np.ndarray:
+        """The HR (high) or LR image, uint8 (h, w, 3), not read before it is used."""
+        if self._bytes is None:
+            self._bytes = np.memmap(self.file, np.uint8, "r")
+        height, width = self.description.sizes[image] * (self.scale if high else 1)
+        place = self.description.places[image, int(high)]
+        return self._bytes[place : place + 3 * height * width].reshape(height, width, 3)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
+        return {**self.__dict__, "_bytes": None}
 
     def patch(self, seed: int, iteration: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The patch that any run with this seed sees there: uint8 LR (size, size, 3) and HR (scale·size, …)."""
@@ -175,15 +161,15 @@ class Patches:
         y, x = random.integers(height - self.size + 1), random.integers(width - self.size + 1)
         quarter_turns, mirrored = int(random.integers(4)), bool(random.integers(2))
         pair = []
-        for name, factor in (("lr", 1), ("hr", self.scale)):
+        for high, factor in ((False, 1), (True, self.scale)):
             top, left, side = y * factor, x * factor, self.size * factor
-            pixels = np.rot90(self._group(name)[f"{image:06d}"][top : top + side, left : left + side], quarter_turns)
+            pixels = np.rot90(self._pixels(image, high)[top : top + side, left : left + side], quarter_turns)
             pair.append(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels))
         return pair[0], pair[1]
 
     def whole(self, image: int) -> tuple[np.ndarray, np.ndarray]:
         """An entire image: uint8 LR (h, w, 3) and HR (scale·h, scale·w, 3)."""
-        return self._group("lr")[f"{image:06d}"][()], self._group("hr")[f"{image:06d}"][()]
+        return self._pixels(image, False).copy(), self._pixels(image, True).copy()
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:

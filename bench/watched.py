@@ -1,0 +1,239 @@
+"""HDF5 files are read in a watched process: libhdf5 is C, and some damaged files end it or never let it end.
+
+A function marked `@watched` runs in a process of its own, which starts with the first call, stays for the next, and is
+replaced after a file that ended it. What comes back travels as JSON and plain arrays, never as a pickle. The first
+argument of such a function is the path of the file; the others, and what it returns, are made of None, bool, int,
+float, str, lists, dicts and NumPy arrays of numbers or text.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .types import UserError
+
+SECONDS = 10  # of processor time for one call, and one more for each MB of the file
+MEMORY = 8 << 30  # bytes that the process may hold
+# no plug-ins; files are read where they lie, locks are for writers
+ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::"}
+
+TEXT, ARRAY = "\0text", "\0array"  # no name in HDF5 has a zero
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def watched(function: Callable[P, T]) -> Callable[P, T]:
+    """A module's function, run in the watched process. Raises UserError, as the function does, and where it ends that
+    process or does not come to an end itself."""
+
+    @functools.wraps(function)
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            raise TypeError("a watched function takes its arguments by place")
+        return _reader.call(f"{function.__module__}:{function.__name__}", list(args))
+
+    return ask
+
+
+class Reader:
+    """The watched process, seen from outside. It belongs to one process; after a fork the child has its own."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._ended: dict[tuple[int, ...], str] = {}  # file → how it ended the process: it is not read again
+
+    def call(self, function: str, arguments: list[Any]) -> Any:
+        with self._lock:
+            file = _identity(arguments[0])
+            if file in self._ended:
+                raise UserError(f"{arguments[0]} is damaged: {self._ended[file]}.")
+            process = self._started()
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                send(process.stdin, packed([function, arguments, _here(), _seconds(file)]))
+                reply = receive(process.stdout)
+            except (BrokenPipeError, EOFError):
+                self._ended[file] = self._end()
+                raise UserError(f"{arguments[0]} is damaged: {self._ended[file]}.") from None
+            except BaseException:  # the answer to this call must not be taken for that to the next
+                self.close()
+                raise
+        if "error" in reply:
+            raise UserError(reply["error"])
+        if "bug" in reply:
+            raise RuntimeError(f"reading {arguments[0]} failed:\n{reply['bug']}")
+        return reply["value"]
+
+    def close(self) -> None:
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self.process is None or self.process.poll() is not None:
+            self.close()
+            code = "from lamscope.watched import serve; serve()"
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # what C libraries say when they end
+                env={**os.environ, **ENVIRONMENT},
+            )
+            assert self.process.stdout is not None
+            try:
+                receive(self.process.stdout)
+            except EOFError:
+                raise RuntimeError(f"the process that reads HDF5 files does not start ({self._end()})") from None
+        return self.process
+
+    def _end(self) -> str:
+        """What ended the process."""
+        process, self.process = self.process, None
+        assert process is not None
+        process.communicate()
+        code = -process.returncode
+        if code in (signal.SIGXCPU, signal.SIGKILL):
+            return "reading it takes more time or memory than a file of its size explains"
+        return f"HDF5 crashed on it ({signal.Signals(code).name if code > 0 else f'exit code {process.returncode}'})"
+
+
+_reader = Reader()
+
+
+def reader() -> Reader:
+    """That of this process."""
+    return _reader
+
+
+def _forget() -> None:
+    global _reader
+    if _reader.process is not None:
+        _reader.process.returncode = 0  # it is nobody's child here
+    _reader = Reader()
+
+
+atexit.register(lambda: _reader.close())
+os.register_at_fork(after_in_child=_forget)
+
+
+def _identity(path: str | Path) -> tuple[int, ...]:
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _seconds(file: tuple[int, ...]) -> int:
+    """That one call may take."""
+    return SECONDS + (file[2] // 1_000_000 if file else 0)
+
+
+def _here() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+# ── the process itself ──
+
+
+def serve() -> None:
+    """Answer until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that asks
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no reply
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_DATA, MEMORY)
+    send(replies, packed("ready"))
+    while True:
+        try:
+            function, arguments, folder, seconds = receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        if folder is not None:
+            os.chdir(folder)
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)
+        send(replies, _answer(function, arguments))
+
+
+def _answer(function: str, arguments: list[Any]) -> list[bytes | memoryview]:
+    module, _, name = function.partition(":")
+    try:
+        return packed({"value": getattr(importlib.import_module(module), name).__wrapped__(*arguments)})
+    except UserError as error:
+        return packed({"error": str(error)})
+    except BaseException:
+        return packed({"bug": traceback.format_exc()})
+
+
+def _limit(what: int, value: int) -> None:
+    _, most = resource.getrlimit(what)
+    resource.setrlimit(what, (value if most == resource.RLIM_INFINITY else min(value, most), most))
+
+
+# ── what travels: JSON with its length before it, then the bytes of its arrays in the order in which they are met ──
+
+
+def packed(value: Any) -> list[bytes | memoryview]:
+    arrays: list[memoryview] = []
+
+    def apart(item: Any) -> Any:
+        if isinstance(item, Path):
+            return str(item)
+        if not isinstance(item, np.ndarray):
+            raise TypeError(f"{type(item).__name__} cannot travel")
+        if item.dtype == object:
+            return {TEXT: item.tolist()}
+        if item.size:
+            arrays.append(np.ascontiguousarray(item).reshape(-1).view(np.uint8).data)
+        return {ARRAY: [item.dtype.str, item.shape]}
+
+    head = json.dumps(value, default=apart).encode()
+    return [len(head).to_bytes(8, "little"), head, *arrays]
+
+
+def send(pipe: IO[bytes], pieces: list[bytes | memoryview]) -> None:
+    for piece in pieces:
+        pipe.write(piece)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """The next value. Raises EOFError where the other side ended."""
+
+    def exactly(n: int) -> bytes:
+        if len(content := pipe.read(n)) < n:
+            raise EOFError
+        return content
+
+    def together(item: dict[str, Any]) -> Any:
+        if item.keys() == {TEXT}:
+            return np.array(item[TEXT], object)
+        if item.keys() == {ARRAY}:
+            dtype, shape = np.dtype(item[ARRAY][0]), item[ARRAY][1]
+            return np.frombuffer(exactly(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+        return item
+
+    return json.loads(exactly(int.from_bytes(exactly(8), "little")), object_hook=together)
