@@ -30,9 +30,8 @@ import numpy as np
 from .types import UserError
 
 SECONDS = 10  # of processor time for one call, and one more for each MB of the file
-MEMORY = 8 << 30  # bytes that the process may hold
-# no plug-ins; files are read where they lie, locks are for writers
-ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::"}
+SLACK, RATIO, MOST = 256 << 20, 1100, 8 << 30  # bytes that one call may take; deflate packs at most 1032 into one
+ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"}  # no plug-ins, and no memory for threads
 
 TEXT, ARRAY = "\0text", "\0array"  # no name in HDF5 has a zero
 P = ParamSpec("P")
@@ -68,7 +67,7 @@ class Reader:
             process = self._started()
             assert process.stdin is not None and process.stdout is not None
             try:
-                send(process.stdin, packed([function, arguments, _here(), _seconds(file)]))
+                send(process.stdin, packed([function, arguments, _here(), file[2] if file else 0, SECONDS]))
                 reply = receive(process.stdout)
             except (BrokenPipeError, EOFError):
                 self._ended[file] = self._end()
@@ -144,11 +143,6 @@ def _identity(path: str | Path) -> tuple[int, ...]:
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _seconds(file: tuple[int, ...]) -> int:
-    """That one call may take."""
-    return SECONDS + (file[2] // 1_000_000 if file else 0)
-
-
 def _here() -> str | None:
     try:
         return os.getcwd()
@@ -165,16 +159,17 @@ def serve() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no reply
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _limit(resource.RLIMIT_DATA, MEMORY)
     send(replies, packed("ready"))
     while True:
         try:
-            function, arguments, folder, seconds = receive(sys.stdin.buffer)
+            function, arguments, folder, size, seconds = receive(sys.stdin.buffer)
         except EOFError:
             return
         if folder is not None:
             os.chdir(folder)
-        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds + size // 1_000_000)
+        if (held := _held()) is not None:
+            _limit(resource.RLIMIT_DATA, held + min(SLACK + RATIO * size, MOST))
         send(replies, _answer(function, arguments))
 
 
@@ -186,6 +181,15 @@ def _answer(function: str, arguments: list[Any]) -> list[bytes | memoryview]:
         return packed({"error": str(error)})
     except BaseException:
         return packed({"bug": traceback.format_exc()})
+
+
+def _held() -> int | None:
+    """Bytes of memory of this process as RLIMIT_DATA counts them; None where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return int(status.partition("VmData:")[2].split()[0]) << 10
 
 
 def _limit(what: int, value: int) -> None:
