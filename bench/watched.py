@@ -22,6 +22,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
@@ -70,7 +71,9 @@ class Reader:
                 send(process.stdin, packed([function, arguments, _here(), file[2] if file else 0, SECONDS]))
                 reply = receive(process.stdout)
             except (BrokenPipeError, EOFError):
-                self._ended[file] = self._end()
+                if (code := self._end()) == -signal.SIGKILL:  # by somebody else
+                    raise UserError(f"What read {arguments[0]} was killed, perhaps for want of memory.") from None
+                self._ended[file] = _reason(code)
                 raise UserError(f"{arguments[0]} is damaged: {self._ended[file]}.") from None
             except BaseException:  # the answer to this call must not be taken for that to the next
                 self.close()
@@ -102,18 +105,23 @@ class Reader:
             try:
                 receive(self.process.stdout)
             except EOFError:
-                raise RuntimeError(f"the process that reads HDF5 files does not start ({self._end()})") from None
+                raise RuntimeError(
+                    f"the process that reads HDF5 files does not start (exit code {self._end()})"
+                ) from None
         return self.process
 
-    def _end(self) -> str:
-        """What ended the process."""
+    def _end(self) -> int:
+        """The exit code of a process that ended by itself."""
         process, self.process = self.process, None
         assert process is not None
         process.communicate()
-        code = -process.returncode
-        if code in (signal.SIGXCPU, signal.SIGKILL):
-            return "reading it takes more time or memory than a file of its size explains"
-        return f"HDF5 crashed on it ({signal.Signals(code).name if code > 0 else f'exit code {process.returncode}'})"
+        return process.returncode
+
+
+def _reason(code: int) -> str:
+    if code == -signal.SIGXCPU:
+        return "reading it takes more time than a file of its size explains"
+    return f"HDF5 crashed on it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
 
 _reader = Reader()
@@ -143,11 +151,10 @@ def _identity(path: str | Path) -> tuple[int, ...]:
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _here() -> str | None:
-    try:
+def _here() -> str:
+    with suppress(FileNotFoundError):
         return os.getcwd()
-    except FileNotFoundError:
-        return None
+    return "/"
 
 
 # ── the process itself ──
@@ -155,7 +162,8 @@ def _here() -> str | None:
 
 def serve() -> None:
     """Answer until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that asks
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they are for the one that asks
+        signal.signal(one, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no reply
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -165,7 +173,7 @@ def serve() -> None:
             function, arguments, folder, size, seconds = receive(sys.stdin.buffer)
         except EOFError:
             return
-        if folder is not None:
+        with suppress(OSError):
             os.chdir(folder)
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds + size // 1_000_000)
         if (held := _held()) is not None:
@@ -227,9 +235,13 @@ def send(pipe: IO[bytes], pieces: list[bytes | memoryview]) -> None:
 def receive(pipe: IO[bytes]) -> Any:
     """The next value. Raises EOFError where the other side ended."""
 
-    def exactly(n: int) -> bytes:
-        if len(content := pipe.read(n)) < n:
-            raise EOFError
+    def exactly(n: int) -> bytearray:
+        content = bytearray(n)  # not bytes: arrays in it may be written
+        at = 0
+        while at < n:
+            if not (got := pipe.readinto(memoryview(content)[at:])):  # type: ignore[attr-defined]
+                raise EOFError
+            at += got
         return content
 
     def together(item: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -26,6 +27,7 @@ VALUES = st.recursive(PLAIN | NUMBERS | TEXT, lambda v: st.lists(v) | st.diction
 
 def same(a, b):
     if isinstance(a, np.ndarray):
+        assert a.flags.writeable
         equal = a.tolist() == b.tolist() if a.dtype == object else a.tobytes() == b.tobytes()
         return equal and a.dtype == b.dtype and a.shape == b.shape
     if isinstance(a, list):
@@ -68,6 +70,14 @@ def test_a_process_that_ends_is_replaced_and_its_file_not_read_again(reader, tmp
     assert reader("echo", file, "a") == ["a"]
 
 
+def test_a_process_that_somebody_kills_says_nothing_of_the_file(reader, tmp_path):
+    (file := tmp_path / "a.h5").touch()
+    with pytest.raises(UserError, match=r"^What read .*a\.h5 was killed"):
+        reader("killed", file, signal.SIGKILL)
+    assert reader("killed", file, signal.SIGTERM) is None
+    assert reader("killed", file, signal.SIGINT) is None
+
+
 def test_mistakes_and_bugs_are_told_apart(reader, tmp_path):
     with pytest.raises(UserError, match=r"^x\.h5 is a mistake\.$"):
         reader("mistake", Path("x.h5"))
@@ -90,7 +100,7 @@ def test_paths_are_those_of_the_one_who_asks(reader, tmp_path, monkeypatch):
 def test_what_has_no_end_is_ended(reader, tmp_path, monkeypatch):
     monkeypatch.setattr(watched, "SECONDS", 0)
     (file := tmp_path / "a.h5").touch()
-    with pytest.raises(UserError, match="more time or memory"):
+    with pytest.raises(UserError, match="is damaged: reading it takes more time"):
         reader("spin", file)
 
 

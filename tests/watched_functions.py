@@ -22,6 +22,11 @@ def crash(path):
 
 
 @watched
+def killed(path, by):
+    os.kill(os.getpid(), by)
+
+
+@watched
 def spin(path):
     while True:
         pass
