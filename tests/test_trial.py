@@ -12,7 +12,7 @@ from lamscope.trial import measure
 from lamscope.trial.cell import read
 from lamscope.trial.criteria import ANSWERS, shuffled
 from lamscope.trial.planted import planted_networks
-from lamscope.trial.verdict import QUESTIONS, by_network, judge, overview
+from lamscope.trial.verdict import QUESTIONS, by_network, judge, legend, overview
 from lamscope.types import UserError, Window
 
 
@@ -96,12 +96,29 @@ def rows(values, **more):
 
 def test_verdicts_are_paired_over_images_and_take_six():
     lam = np.linspace(1, 9, 6)
-    methods = {"lam": lam, "near": lam - 0.1 - 0.01 * lam, "mixed": lam + 0.1 * np.array([1, -1, 1, -1, 1, -1])}
+    methods = {"lam": lam, "near": lam - 0.1 - 0.01 * lam, "mixed": lam + 0.1 * np.array([1, -1, 2, -1, 3, -4])}
     judged = judge(rows(methods)).set_index("method")
-    assert judged["verdict"].to_dict() == {"lam": "–", "mixed": "alike", "near": "better"}  # smaller is better here
-    assert judged.loc["near", "p"] == pytest.approx(2 / 64) and judged.loc["near", "p_holm"] == pytest.approx(4 / 64)
+    assert judged["verdict"].to_dict() == {"lam": "–", "mixed": "open", "near": "better"}  # smaller is better here
+    assert judged.loc["near", ["p", "p_family"]].tolist() == pytest.approx([2 / 64, 2 / 64])
     few = judge(rows({m: v[:5] for m, v in methods.items()})).set_index("method")
-    assert few.loc["near", "verdict"] == "alike" and few.loc["near", "minus_lam_high"] < 0
+    assert few.loc["near", "verdict"] == "open" and few.loc["near", "minus_lam_high"] < 0
+    assert "no p is below 0.062, so there are none" in legend(5) and legend(6).count("none") == 0
+
+
+def test_a_difference_that_others_have_by_chance_is_marked_as_uncorrected():
+    lam, chance = np.ones(6), 0.1 * np.array([1, 1.1, 0.9, -1, 1.05, -0.95])
+    judged = judge(rows({"lam": lam, "uneven": [1.1, 1.2, 4, 1.1, 1.2, 1.1], "even": lam + chance}))
+    judged = judged.set_index("method")
+    assert judged["verdict"].to_dict() == {"lam": "–", "even": "open", "uneven": "worse (uncorrected)"}
+    assert judged.loc["uneven", "p"] == 2 / 64 and judged.loc["uneven", "p_family"] == 16 / 64
+    table = overview(judged.reset_index()).set_index("method")["brightness"]
+    assert table["uneven"].endswith(" ▽") and table["even"] == "1.02"
+
+
+def test_rounding_is_no_difference():
+    lam = np.full(6, 0.9)
+    judged = judge(rows({"lam": lam, "same": np.nextafter(lam, 1)})).set_index("method")
+    assert judged.loc["same", "verdict"] == "open" and judged.loc["same", "p"] == 1
 
 
 def test_what_is_missing_has_a_row_with_a_reason():
