@@ -13,7 +13,7 @@ import pandas as pd
 from ..config import Config
 from ..figures import criterion as figure
 from ..figures import style
-from ..report.benchmark import publish
+from ..report.benchmark import command_of, publish
 from ..statistics import bootstrap_mean, rank_test, sign_flip, sign_flip_family
 from .cell import read
 
@@ -44,9 +44,9 @@ QUESTIONS = {
     "planted box": Question("Planted 11×11 mean: average precision", +1),
     "planted periodic": Question("Planted periodic gather: average precision", +1),
     "planted saturated": Question("Planted saturating gather: average precision", +1),
-    "brightness": Question("Turn of the map when the image is brighter", -1),
-    "robustness": Question("Turn of the map under half an 8-bit level of noise", -1),
-    "repeatability": Question("Turn of the map with another seed", -1),
+    "brightness": Question("Turn of the map (1 − cosine) when the image is brighter", -1),
+    "robustness": Question("Turn of the map (1 − cosine) under half an 8-bit level of noise", -1),
+    "repeatability": Question("Turn of the map (1 − cosine) with another seed", -1),
     "randomisation": Question("Rank correlation with the map of shuffled weights", -1),
     "seconds": Question("CPU seconds a map", -1),
     "evaluations": Question("Passes of the network a map", 0),
@@ -60,9 +60,9 @@ def conclude(config: Config, files: Sequence[Path]) -> None:
     rows = pd.concat([read(file) for file in dict.fromkeys(files)], ignore_index=True)
     results = Path(config.results)
     details = judge(rows)
-    command = "lamscope run experiment=methods machine.weights=FOLDER dataset=folder dataset.path=FOLDER"
-    networks = sorted(set(rows["model"]) - {"planted"})
-    n = rows.loc[rows["model"] != "planted", "image"].nunique()
+    networks = sorted(set(rows["model"]) - {"planted"}) or [config.model.name]
+    command = command_of("methods", networks, config.dataset)
+    n = rows["image"].nunique()
     publish(details, "Every method and criterion, with intervals", results / "tables" / "methods_details", command)
     publish(by_network(rows), "Means over images, network by network", results / "tables" / "methods_networks", command)
     title = f"Attribution methods, means over {', '.join(networks)} and {n} images: {legend(n)}"
