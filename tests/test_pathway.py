@@ -10,7 +10,7 @@ from lamscope.figures import criterion, path, style
 from lamscope.pathway import conclude, measure, summary
 from lamscope.references import Photos
 from lamscope.report.benchmark import command_of
-from lamscope.trial.verdict import QUESTIONS, judge
+from lamscope.trial.verdict import QUESTIONS, curves, judge
 from lamscope.types import UserError
 
 matplotlib.use("Agg")
@@ -104,11 +104,15 @@ def test_criterion_figure_shows_every_method_in_order_with_its_interval():
 def test_curves_and_cascade_show_means_over_images_and_networks():
     rows = trial_rows()
     style.page(criterion.draw_curves(rows, "deletion"))
-    ax = criterion.draw_cascade(rows)
-    (lam,) = (line for line in ax.lines if line.get_label() == "lam")
-    mean = rows[(rows["criterion"] == "randomisation") & (rows["method"] == "lam")].groupby("x")["value"].mean()
-    np.testing.assert_allclose(lam.get_xdata(), [0, 10, 100])
-    np.testing.assert_allclose(lam.get_ydata(), [1, *mean])
+    fig = style.page(criterion.draw_cascade(rows))
+    found = curves(rows).query("criterion == 'randomisation' and method == 'lam'")
+    assert (found["n_images"] == 6).all()
+    for ax, model in zip(fig.axes, ("a", "b"), strict=True):
+        lam = ax.lines[2]  # drawn last, over the others
+        mean = rows[(rows["criterion"] == "randomisation") & (rows["method"] == "lam") & (rows["model"] == model)]
+        np.testing.assert_allclose(lam.get_xdata(), [0, 10, 100])
+        np.testing.assert_allclose(lam.get_ydata(), [1, *mean.groupby("x")["value"].mean()])
+        np.testing.assert_allclose(lam.get_ydata()[1:], found.loc[found["model"] == model, "mean"])
 
 
 def test_criterion_figure_has_a_place_for_rounding_and_for_what_is_not_defined():

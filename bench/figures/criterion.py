@@ -120,32 +120,45 @@ def draw_curves(rows: pd.DataFrame, kind: str) -> Axes:
             ax.set_ylim(low, 1.02 * high)
             ax.grid()
         axes[0].set_ylabel("Change of the window" if kind == "deletion" else "Part of the window's change undone")
-        for name, (colour, line) in METHODS.items():
-            if (rows["method"] == name).any():
-                axes[1].plot([], [], line, color=colour, label=name)
-        axes[1].plot([], [], color=style.FAINT, lw=0.5, label="others")
-        axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _name_methods(axes[1], rows)
     return axes[0]
 
 
 def draw_cascade(rows: pd.DataFrame) -> Axes:
     """Rank correlation of a map with that of the network whose layers are shuffled from the output down, over the part
-    of the layers; means over all images and networks. A map of the network falls, a map of the window stays."""
+    of the layers: one panel per network, means over all images. A map of the network falls, a map of the window stays.
+    Returns the first axes."""
     part = rows[(rows["criterion"] == "randomisation") & rows["x"].notna()]
-    means = part.groupby(["method", "x"])["value"].mean()
-    ax = style.new_axes(style.SINGLE, 2.8)
+    means = part.groupby(["model", "method", "x"])["value"].mean()
+    models = sorted(means.index.unique("model"))
+    columns = min(len(models), 4)
+    first = style.new_axes(style.DOUBLE, 0.5 + 1.9 * -(-len(models) // columns))
+    fig = style.page(first)
+    first.remove()
     with style.paper():
-        for name in sorted(means.index.unique("method"), key=lambda m: (m in METHODS, m == "lam")):
-            colour, line = METHODS.get(name, (style.FAINT, "-"))
-            curve = means[name]
-            x = np.concatenate([[0.0], 100 * curve.index.to_numpy()])
-            width = 1.0 if name in METHODS else 0.5
-            ax.plot(x, np.concatenate([[1.0], curve.to_numpy()]), line, color=colour, lw=width, marker="o", ms=2,
-                    label=name if name in METHODS else None, clip_on=False)  # fmt: skip
+        grid = fig.subplots(-(-len(models) // columns), columns, sharex=True, sharey=True, squeeze=False)
+        for ax, model in zip(grid.flat, models, strict=False):
+            for name in sorted(means[model].index.unique("method"), key=lambda m: (m in METHODS, m == "lam")):
+                colour, line = METHODS.get(name, (style.FAINT, "-"))
+                curve = means[model, name]
+                x, y = np.concatenate([[0.0], 100 * curve.index.to_numpy()]), np.concatenate([[1.0], curve.to_numpy()])
+                ax.plot(x, y, line, color=colour, lw=1.0 if name in METHODS else 0.5, marker="o", ms=1.6, clip_on=False)
+            ax.set_title(style.label(model))
+            ax.set_xlim(0, 100)
+            ax.grid()
+        for ax in grid.flat[len(models) :]:
+            ax.set_axis_off()
+        fig.supxlabel("Layers shuffled, from the output down (%)", fontsize=style.TEXT)
+        grid[0, 0].set_ylabel("Rank correlation with the map")
+        _name_methods(grid[0, -1], rows)
+    return grid[0, 0]
+
+
+def _name_methods(ax: Axes, rows: pd.DataFrame) -> None:
+    """The legend of curves, to the right."""
+    for name, (colour, line) in METHODS.items():
+        if (rows["method"] == name).any():
+            ax.plot([], [], line, color=colour, label=name)
+    if not set(rows["method"]) <= set(METHODS):
         ax.plot([], [], color=style.FAINT, lw=0.5, label="others")
-        ax.set_xlabel("Layers shuffled, from the output down (%)")
-        ax.set_ylabel("Rank correlation with the map")
-        ax.set_xlim(0, 100)
-        ax.grid()
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, columnspacing=0.8)
-    return ax
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..config import Config
+from ..durable import replacing
 from ..figures import criterion as figure
 from ..figures import style
 from ..report.benchmark import command_of, publish
@@ -56,7 +57,7 @@ QUESTIONS = {
 def conclude(config: Config, files: Sequence[Path]) -> None:
     """<results>/tables/methods.csv and .md (one row per method), methods_details.csv (one per method and criterion,
     with intervals and the paired difference from LAM, or the reason why there is no number), methods_networks.csv (the
-    means of every network), and <results>/figures/methods/<criterion>.*."""
+    means of every network), methods_curves.csv (what the curves show), and <results>/figures/methods/<criterion>.*."""
     rows = pd.concat([read(file) for file in dict.fromkeys(files)], ignore_index=True)
     results = Path(config.results)
     details = judge(rows)
@@ -67,14 +68,18 @@ def conclude(config: Config, files: Sequence[Path]) -> None:
     publish(by_network(rows), "Means over images, network by network", results / "tables" / "methods_networks", command)
     title = f"Attribution methods, means over {', '.join(networks)} and {n} images: {legend(n)}"
     publish(overview(details), title, results / "tables" / "methods", command)
+    with replacing(results / "tables" / "methods_curves.csv") as part:
+        curves(rows).to_csv(part, index=False)
     for name, question in QUESTIONS.items():
         if (details["criterion"] == name).any():
             drawn = figure.draw(details, rows, name, question.title, question.better)
             style.save(style.page(drawn), results / "figures" / "methods" / name.replace(" ", "_"))
+    curved = set(rows.loc[rows["x"].notna(), "criterion"])
     for kind in ("deletion", "insertion"):
-        drawn = figure.draw_curves(rows, kind)
-        style.save(style.page(drawn), results / "figures" / "methods" / f"{kind}_curves")
-    if ((rows["criterion"] == "randomisation") & rows["x"].notna()).any():
+        if f"{kind} blur" in curved:
+            drawn = figure.draw_curves(rows, kind)
+            style.save(style.page(drawn), results / "figures" / "methods" / f"{kind}_curves")
+    if "randomisation" in curved:
         drawn = figure.draw_cascade(rows)
         style.save(style.page(drawn), results / "figures" / "methods" / "randomisation_curves")
 
@@ -175,6 +180,13 @@ def by_network(rows: pd.DataFrame) -> pd.DataFrame:
     means = numbers.groupby(["criterion", "method", "model"])["value"].agg(["mean", "count"]).reset_index()
     means = means.rename(columns={"count": "n_images"})
     return means.sort_values("criterion", key=lambda c: c.map(list(QUESTIONS).index), kind="stable", ignore_index=True)
+
+
+def curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """Criterion × method × network × place: the mean over images of what is finite, and of how many images that is."""
+    places = rows[rows["x"].notna() & (rows["status"] == "ok")]
+    means = places.groupby(["criterion", "method", "model", "x"])["value"].agg(["mean", "count"]).reset_index()
+    return means.rename(columns={"count": "n_images"})
 
 
 def overview(details: pd.DataFrame) -> pd.DataFrame:
