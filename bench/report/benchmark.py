@@ -29,7 +29,7 @@ def publish(frame: pd.DataFrame, title: str, stem: Path, command: str, digits: i
 
 def command_of(experiment: str, models: Iterable[str], dataset: dict[str, Any]) -> str:
     """What makes a measurement again with the reader's own FOLDERs. dataset: its node of the configuration."""
-    own = {
+    own: dict[str, Any] = {
         "FolderDataset": "folder dataset.path=FOLDER",
         "HDF5Dataset": "hdf5 dataset.path=FILE",
         "PairDataset": "pairs dataset.path=FOLDER dataset.lr_path=FOLDER",
