@@ -131,7 +131,7 @@ def draw_cascade(rows: pd.DataFrame) -> Axes:
     part = rows[(rows["criterion"] == "randomisation") & rows["x"].notna()]
     means = part.groupby(["model", "method", "x"])["value"].mean()
     models = sorted(means.index.unique("model"))
-    columns = min(len(models), 4)
+    columns = min(len(models), 2)
     first = style.new_axes(style.DOUBLE, 0.5 + 1.9 * -(-len(models) // columns))
     fig = style.page(first)
     first.remove()
@@ -145,6 +145,7 @@ def draw_cascade(rows: pd.DataFrame) -> Axes:
                 ax.plot(x, y, line, color=colour, lw=1.0 if name in METHODS else 0.5, marker="o", ms=1.6, clip_on=False)
             ax.set_title(style.label(model))
             ax.set_xlim(0, 100)
+            ax.set_xticks([0, 25, 50, 75, 100])
             ax.grid()
         for ax in grid.flat[len(models) :]:
             ax.set_axis_off()
