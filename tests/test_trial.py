@@ -1,19 +1,31 @@
 """The trial: its measures have closed forms, its planted truths are true, and it goes on where it was stopped."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from lamscope.attribution.detectors import GradientMagnitude
-from lamscope.config import compose
+from lamscope.config import compose, instantiate
 from lamscope.metrics import faithfulness as f
 from lamscope.trial import measure
 from lamscope.trial.cell import read
-from lamscope.trial.criteria import ANSWERS, shuffled
+from lamscope.trial.controls import CONTROLS
+from lamscope.trial.criteria import (
+    ANSWERS,
+    Scene,
+    brightness,
+    completeness,
+    deletion,
+    repeatability,
+    saturation,
+    shuffled,
+)
 from lamscope.trial.planted import planted_networks
 from lamscope.trial.verdict import QUESTIONS, by_network, judge, legend, overview
-from lamscope.types import UserError, Window
+from lamscope.types import Attribution, NotApplicable, UserError, Window
 
 
 def test_average_precision_by_hand():
@@ -55,6 +67,63 @@ def test_shuffled_weights_keep_their_distribution_and_leave_the_network(tiny_net
         assert torch.equal(all_of_it[key].flatten().sort().values, value.flatten().sort().values)
     changed = [k for k in before if not torch.equal(last[k], before[k])]  # three biases may fall on their own places
     assert "inner.tail.1.weight" in changed and all(k.startswith("inner.tail.1.") for k in changed)
+
+
+def scene(net, method, found=None, **settings):
+    """A criterion's question about a method's map, or about a map that is given."""
+    lr, window = (
+        torch.rand(3, 30, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64),
+        Window(52, 48, 8),
+    )
+    config = compose(["experiment=methods", f"attribution={method}"])
+    method, references = instantiate(config.attribution), instantiate(config.trial["references"])
+    map_ = method(net, lr, window) if found is None else Attribution(found, 1.0, None, None, None, 1, 0)
+    return Scene(net, lr, window, method, map_, 0, SimpleNamespace(seed=0, **settings), references, {})
+
+
+def answers(criterion, *given, **settings):
+    return {(name, x): value for name, x, value in criterion(scene(*given, **settings))}
+
+
+@pytest.mark.parametrize("name", ["box", "periodic", "saturated"])
+def test_planted_dependence_is_recovered_by_what_should_and_not_by_nearness(name):
+    net = planted_networks()[name]
+    found = {m: scene(net, m) for m in ("gradient", "lam")}
+    truth = net.truth((30, 32), found["lam"].window)
+    precision = {m: f.average_precision(f.strength(s.found.map), truth) for m, s in found.items()}
+    near = CONTROLS["control: nearness"](net, found["lam"].lr, found["lam"].window)
+    assert min(precision.values()) > 0.99
+    assert f.average_precision(f.strength(near.map), truth) < (1 if name == "box" else 0.5)
+
+
+def test_deletion_and_insertion_by_what_was_planted():
+    """Replaced to the last pixel of the truth the window is as if all were; the other pixels change nothing."""
+    net = planted_networks()["periodic"]
+    truth = net.truth((30, 32), Window(52, 48, 8))
+    share = truth.mean()
+    best, worst = (torch.from_numpy(m).expand(3, 30, 32) * 1.0 for m in (truth, ~truth))
+    for fill in ("blur", "swap"):
+        found = answers(deletion, net, "gradient", best, fractions=[share / 2, share])
+        assert found[f"deletion {fill}", share] == pytest.approx(1) == found[f"insertion {fill}", share]
+        assert found[f"deletion {fill}", share / 2] > 0
+        found = answers(deletion, net, "gradient", worst, fractions=[1 - share])
+        assert found[f"deletion {fill}", 1 - share] == pytest.approx(0, abs=1e-12)
+        assert found[f"insertion {fill}", 1 - share] == pytest.approx(0, abs=1e-12)
+
+
+def test_brightness_turns_what_holds_intensity():
+    net, at = planted_networks()["box"], {"brighter": 0.1}
+    (gradient,), (product,) = (list(answers(brightness, net, m, **at).values()) for m in ("gradient", "gradient_input"))
+    assert gradient < 1e-12 and product > 1e-4
+
+
+def test_saturation_and_completeness_know_which_methods_have_a_path():
+    net = planted_networks()["box"]
+    (gap,), (distance,) = (answers(c, net, "lam", path_steps=6).values() for c in (completeness, saturation))
+    assert 0 <= gap < 0.1 and 0 <= distance < 1
+    for criterion in (completeness, saturation, repeatability):
+        with pytest.raises(NotApplicable):
+            answers(criterion, net, "gradient")
 
 
 def small(tmp_path, *more):
