@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from .config import Config, instantiate
+from .durable import replacing
 from .explain import walk
 from .figures import path as figure
 from .figures import style
 from .printable import as_file_name
-from .report.benchmark import publish
+from .report.benchmark import command_of, publish
 from .zoo import load, prepare, weight_folders
 
 
@@ -30,12 +31,14 @@ class Paths:
 
 @dataclass(frozen=True)
 class Followed:
-    """One network and image. steps: one row per path and step. images: path → (len(shown), h, w, 3) in [0, 1]."""
+    """One network and image. steps: one row per path and step. images: path → (len(shown), h, w, 3) in [0, 1], at
+    the α of shown."""
 
     model: str
     image: str
     steps: pd.DataFrame
     images: dict[str, np.ndarray]
+    shown: Sequence[float]
 
 
 def measure(config: Config) -> list[Followed]:
@@ -68,7 +71,8 @@ def measure(config: Config) -> list[Followed]:
                     }
                 )
             )
-        found.append(Followed(config.model.name, sample.name, pd.concat(frames, ignore_index=True), images))
+        steps = pd.concat(frames, ignore_index=True)
+        found.append(Followed(config.model.name, sample.name, steps, images, asked.shown))
     return found
 
 
@@ -78,10 +82,12 @@ def conclude(config: Config, results: list[list[Followed]]) -> None:
     followed = [one for cell in results for one in cell]
     folder = Path(config.results)
     steps = pd.concat([one.steps for one in followed], ignore_index=True)
-    command = "lamscope run experiment=path"
+    command = command_of("path", steps["model"].unique(), config.dataset)
     publish(summary(steps), "What happens along a path", folder / "tables" / "path", command)
+    with replacing(folder / "tables" / "path_steps.csv") as part:
+        steps.to_csv(part, index=False)
     for one in followed:
-        drawn = figure.draw(one.steps, one.images)
+        drawn = figure.draw(one.steps, one.images, one.shown)
         style.save(style.page(drawn), folder / "figures" / "path" / as_file_name(f"{one.model}-{one.image}"))
 
 

@@ -117,16 +117,39 @@ def sign_flip(differences: np.ndarray, n_resamples: int = RESAMPLES, seed: int =
     the observed one counts too. Returns (k,).
     """
     differences = _table(differences)
-    n = len(differences)
-    exact = n < 63 and 2**n <= n_resamples
+    flips, exact = _flips(len(differences), n_resamples, seed)
     observed = np.abs(differences.mean(0))
     slack = 1e-12 * np.abs(differences).max(0)  # sums in another order differ in the last digits
-    if exact:
-        flips = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        flips = np.random.default_rng(seed).choice([-1.0, 1.0], (n_resamples, n))
-    reached = (np.abs(flips @ differences / n) >= observed - slack).sum(0)
+    reached = (np.abs(flips @ differences / len(differences)) >= observed - slack).sum(0)
     return reached / len(flips) if exact else (reached + 1) / (len(flips) + 1)
+
+
+def sign_flip_family(differences: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """p of `sign_flip`, adjusted for the k tests of one family: step-down max-T (Westfall & Young 1993).
+
+    An image's signs are flipped for all k at once, and what is compared is the largest of |Σd| / √Σd² among the tests
+    that are not larger than this one. So the error over the family is kept exactly, as with Holm's rule, but whatever
+    the tests have in common is used: the smallest possible p is that of a single test, 2 of 2^n. Returns (k,).
+    """
+    differences = _table(differences)
+    flips, exact = _flips(len(differences), n_resamples, seed)
+    size = np.sqrt((differences**2).sum(0))
+    scaled = differences / np.where(size > 0, size, np.inf)
+    observed = np.abs(scaled.sum(0))
+    order = np.argsort(observed, kind="stable")
+    largest = np.maximum.accumulate(np.abs(flips @ scaled)[:, order], axis=1)
+    reached = (largest >= observed[order] - 1e-12).sum(0)
+    p = reached / len(flips) if exact else (reached + 1) / (len(flips) + 1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(p[::-1])[::-1]
+    return adjusted
+
+
+def _flips(n: int, n_resamples: int, seed: int) -> tuple[np.ndarray, bool]:
+    """Signs of n images, (m, n), and whether they are all that there are."""
+    if n < 63 and 2**n <= n_resamples:
+        return 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1), True
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (n_resamples, n)), False
 
 
 def holm(p: np.ndarray) -> np.ndarray:

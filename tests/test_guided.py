@@ -160,8 +160,8 @@ class _Call(nn.Module):
         return self.function(x)
 
 
-@pytest.mark.parametrize("activate", [F.gelu, F.silu, F.elu, F.mish, F.softplus])
-def test_smooth_activations_are_not_applicable(guided, activate):
+@pytest.mark.parametrize("activate", [F.gelu, F.silu, F.elu, F.mish, F.softplus, F.relu6, F.celu, F.selu])
+def test_activations_without_a_published_rule_are_not_applicable(guided, activate):
     with pytest.raises(UserError, match="is defined for ReLU"):
         guided(Pointwise(activate), torch.rand(3, 7, 6), WINDOW)
 

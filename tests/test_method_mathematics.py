@@ -56,6 +56,19 @@ def test_straight_paths_are_complete_on_a_linear_network(image):
         assert abs(found.gap) < 1e-4 * abs(found.score)
 
 
+@pytest.mark.parametrize("name", ["ig", "ig_blur", "lam_linear"])
+def test_straight_paths_are_captums_integrated_gradients(name, tiny_net, tiny_image):
+    from captum.attr import IntegratedGradients
+
+    ours, window = method(name), Window(y=40, x=24, size=8)
+    net, image = tiny_net.double().eval(), tiny_image.double()
+    theirs = IntegratedGradients(lambda x: ours.detector(net(x), window)[0]).attribute(
+        image[None], ours.path.start(image)[None].double(), n_steps=21, method="riemann_middle"
+    )
+    found = ours(net, image, window).map.double()  # captum keeps its weights in float32
+    assert float((found - theirs[0]).norm() / found.norm()) < 1e-6
+
+
 @pytest.mark.slow
 def test_vargrad_is_the_variance_of_the_gradient():
     """D = Σx³/3 has the gradient x²; with x ~ N(a, s²) its variance is 4a²s² + 2s⁴."""

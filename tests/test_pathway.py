@@ -7,9 +7,10 @@ import pytest
 
 from lamscope.config import compose, instantiate
 from lamscope.figures import criterion, path, style
-from lamscope.pathway import measure, summary
+from lamscope.pathway import conclude, measure, summary
 from lamscope.references import Photos
-from lamscope.trial.verdict import QUESTIONS, judge
+from lamscope.report.benchmark import command_of
+from lamscope.trial.verdict import QUESTIONS, curves, judge
 from lamscope.types import UserError
 
 matplotlib.use("Agg")
@@ -31,9 +32,10 @@ def test_summary_by_hand():
     assert np.isnan(flat["half_at"]) and np.isnan(flat["gap"])
 
 
-def test_every_path_ends_in_the_image_and_is_complete():
+def test_every_path_ends_in_the_image_and_is_complete(tmp_path):
     settings = ["experiment=path", "model=fsrcnn", "dataset=shipped", "dataset.limit=1", "trial.n_steps=20"]
-    (one,) = measure(compose(settings))
+    config = compose([*settings, f"results={tmp_path}"])
+    (one,) = measure(config)
     assert list(one.images) == ["blur, σ", "blur, arc length", "linear from blur", "linear from black"]
     ends = [frames[-1] for frames in one.images.values()]
     for end in ends[1:]:
@@ -43,8 +45,13 @@ def test_every_path_ends_in_the_image_and_is_complete():
     found = summary(one.steps).set_index("path")
     np.testing.assert_allclose(found["score"], found["score"].iloc[0], rtol=1e-5)
     assert (found["gap"] < 0.15).all() and found["saturation"].between(0, 1).all()
-    drawn = style.page(path.draw(one.steps, one.images))
+    conclude(config, [[one]])
+    written = pd.read_csv(tmp_path / "tables" / "path_steps.csv")
+    pd.testing.assert_frame_equal(written, one.steps)
+    assert sorted(file.suffix for file in (tmp_path / "figures" / "path").iterdir()) == [".pdf", ".png"]
+    drawn = style.page(path.draw(one.steps, one.images, one.shown))
     assert len(drawn.axes) == 4 * (5 + 3)
+    assert [ax.get_title() for ax in drawn.axes[:5]] == ["α = 0", "0.25", "0.5", "0.75", "1"]
 
 
 def photos(files=("astronaut.png", "chelsea.png"), scale=4):
@@ -97,8 +104,40 @@ def test_criterion_figure_shows_every_method_in_order_with_its_interval():
 def test_curves_and_cascade_show_means_over_images_and_networks():
     rows = trial_rows()
     style.page(criterion.draw_curves(rows, "deletion"))
-    ax = criterion.draw_cascade(rows)
-    (lam,) = (line for line in ax.lines if line.get_label() == "lam")
-    mean = rows[(rows["criterion"] == "randomisation") & (rows["method"] == "lam")].groupby("x")["value"].mean()
-    np.testing.assert_allclose(lam.get_xdata(), [0, 10, 100])
-    np.testing.assert_allclose(lam.get_ydata(), [1, *mean])
+    fig = style.page(criterion.draw_cascade(rows))
+    found = curves(rows).query("criterion == 'randomisation' and method == 'lam'")
+    assert (found["n_images"] == 6).all()
+    for ax, model in zip(fig.axes, ("a", "b"), strict=True):
+        lam = ax.lines[2]  # drawn last, over the others
+        mean = rows[(rows["criterion"] == "randomisation") & (rows["method"] == "lam") & (rows["model"] == model)]
+        np.testing.assert_allclose(lam.get_xdata(), [0, 10, 100])
+        np.testing.assert_allclose(lam.get_ydata(), [1, *mean.groupby("x")["value"].mean()])
+        np.testing.assert_allclose(lam.get_ydata()[1:], found.loc[found["model"] == model, "mean"])
+
+
+def test_criterion_figure_has_a_place_for_rounding_and_for_what_is_not_defined():
+    values = {"lam": 0.5, "cam": 1e-4, "control: random": 2e-16, "ig": np.nan}
+    rows = pd.DataFrame(
+        {"model": "a", "method": method, "image": f"i{k}", "criterion": "robustness", "x": np.nan,
+         "value": value * (1 + k / 100), "status": "ok" if value > 0 else "not applicable", "reason": "why"}
+        for method, value in values.items() for k in range(6)
+    )  # fmt: skip
+    ax = criterion.draw(judge(rows), rows, "robustness", "T", -1)
+    assert ax.get_xscale() == "log" and [t.get_text() for t in ax.texts] == ["0"]
+    assert ax.get_xlabel() == "T\nsmaller is better; not defined for ig"
+    left = ax.get_xlim()[0]
+    assert 0 < left < 1e-4 and ax.lines[0].get_xdata()[0] == left  # the best, on top
+    rows.loc[rows["method"] == "cam", "value"] -= 2e-4  # an interval below 0 has no place on a logarithmic axis
+    assert criterion.draw(judge(rows), rows, "robustness", "T", -1).get_xscale() == "linear"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "where"),
+    [(["dataset=folder", "dataset.path=x", "dataset.limit=3"], "folder dataset.path=FOLDER dataset.limit=3"),
+     (["dataset=hdf5", "dataset.path=x.h5"], "hdf5 dataset.path=FILE"),
+     (["dataset=pairs", "dataset.path=x", "dataset.lr_path=y"], "pairs dataset.path=FOLDER dataset.lr_path=FOLDER"),
+     (["dataset=shipped"], "shipped"), (["dataset=set5"], "set5")],
+)  # fmt: skip
+def test_a_table_says_the_command_that_made_it(dataset, where):
+    said = command_of("methods", ["imdn", "pan"], compose(dataset).dataset)
+    assert said == f"lamscope run experiment=methods model=imdn,pan machine.weights=FOLDER dataset={where}"

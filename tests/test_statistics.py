@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lamscope.statistics import alike, bootstrap_mean, kendall_w, pearson, rank_test, resampled_means, spearman, within
+from lamscope.statistics import (
+    alike,
+    bootstrap_mean,
+    holm,
+    kendall_w,
+    pearson,
+    rank_test,
+    resampled_means,
+    sign_flip,
+    sign_flip_family,
+    spearman,
+    within,
+)
 
 pairs = st.integers(3, 30).flatmap(
     lambda n: st.tuples(*[arrays(np.float64, n, elements=st.integers(-50, 50).map(float)) for _ in range(2)])
@@ -181,3 +195,39 @@ def test_correlation_within_images_is_the_mean_of_scipys_and_sees_no_difference_
 def test_a_table_with_gaps_is_refused(ask, bad):
     with pytest.raises(ValueError, match="finite"):
         ask(bad)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(2, 7), st.integers(1, 6)), elements=st.floats(-9, 9, width=16)))
+@settings(max_examples=60, deadline=None)
+def test_family_of_sign_flips_by_its_definition(differences):
+    """One by one from the largest, against the largest of those that are left (Westfall & Young 1993)."""
+    n, k = differences.shape
+    size = np.sqrt((differences**2).sum(0))
+    share = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
+    flips = np.array(list(itertools.product((1, -1), repeat=n)))
+    found, left, worst = np.empty(k), list(range(k)), 0.0
+    while left:
+        top = max(left, key=lambda j: abs(share[:, j].sum()))
+        chances = [max(abs(flip @ share[:, j]) for j in left) >= abs(share[:, top].sum()) - 1e-12 for flip in flips]
+        found[top] = worst = max(worst, float(np.mean(chances)))
+        left.remove(top)
+    np.testing.assert_allclose(sign_flip_family(differences), found, rtol=1e-12)
+
+
+def test_a_family_of_one_is_a_single_test():
+    for n in (6, 30):  # all flips, and some
+        values = np.random.default_rng(n).normal(0.2, 1, (n, 1))
+        np.testing.assert_allclose(sign_flip_family(values), sign_flip(values))
+
+
+def test_a_family_errs_as_rarely_as_it_says_where_single_tests_do_not():
+    random, single, family = np.random.default_rng(1), 0, 0
+    for _ in range(300):
+        values = random.normal(size=(8, 10)) + random.normal(size=(8, 1))
+        single, family = single + (sign_flip(values) <= 0.05).any(), family + (sign_flip_family(values) <= 0.05).any()
+    assert single > 0.12 * 300 and family < 0.08 * 300  # binomial: 0.05 ± 0.03 at 2.4 deviations
+
+
+def test_a_family_keeps_what_holms_rule_cannot_find_in_few_images():
+    values = np.linspace(1, 1.2, 6)[:, None] * np.linspace(0.5, 3, 17)
+    assert (sign_flip_family(values) == 2 / 64).all() and (holm(sign_flip(values)) > 0.5).all()

@@ -1,19 +1,31 @@
 """The trial: its measures have closed forms, its planted truths are true, and it goes on where it was stopped."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from lamscope.attribution.detectors import GradientMagnitude
-from lamscope.config import compose
+from lamscope.config import compose, instantiate
 from lamscope.metrics import faithfulness as f
 from lamscope.trial import measure
 from lamscope.trial.cell import read
-from lamscope.trial.criteria import ANSWERS, shuffled
+from lamscope.trial.controls import CONTROLS
+from lamscope.trial.criteria import (
+    ANSWERS,
+    Scene,
+    brightness,
+    completeness,
+    deletion,
+    repeatability,
+    saturation,
+    shuffled,
+)
 from lamscope.trial.planted import planted_networks
-from lamscope.trial.verdict import QUESTIONS, by_network, judge, overview
-from lamscope.types import UserError, Window
+from lamscope.trial.verdict import QUESTIONS, by_network, judge, legend, overview
+from lamscope.types import Attribution, NotApplicable, UserError, Window
 
 
 def test_average_precision_by_hand():
@@ -57,6 +69,63 @@ def test_shuffled_weights_keep_their_distribution_and_leave_the_network(tiny_net
     assert "inner.tail.1.weight" in changed and all(k.startswith("inner.tail.1.") for k in changed)
 
 
+def scene(net, method, found=None, **settings):
+    """A criterion's question about a method's map, or about a map that is given."""
+    lr, window = (
+        torch.rand(3, 30, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64),
+        Window(52, 48, 8),
+    )
+    config = compose(["experiment=methods", f"attribution={method}"])
+    method, references = instantiate(config.attribution), instantiate(config.trial["references"])
+    map_ = method(net, lr, window) if found is None else Attribution(found, 1.0, None, None, None, 1, 0)
+    return Scene(net, lr, window, method, map_, 0, SimpleNamespace(seed=0, **settings), references, {})
+
+
+def answers(criterion, *given, **settings):
+    return {(name, x): value for name, x, value in criterion(scene(*given, **settings))}
+
+
+@pytest.mark.parametrize("name", ["box", "periodic", "saturated"])
+def test_planted_dependence_is_recovered_by_what_should_and_not_by_nearness(name):
+    net = planted_networks()[name]
+    found = {m: scene(net, m) for m in ("gradient", "lam")}
+    truth = net.truth((30, 32), found["lam"].window)
+    precision = {m: f.average_precision(f.strength(s.found.map), truth) for m, s in found.items()}
+    near = CONTROLS["control: nearness"](net, found["lam"].lr, found["lam"].window)
+    assert min(precision.values()) > 0.99
+    assert f.average_precision(f.strength(near.map), truth) < (1 if name == "box" else 0.5)
+
+
+def test_deletion_and_insertion_by_what_was_planted():
+    """Replaced to the last pixel of the truth the window is as if all were; the other pixels change nothing."""
+    net = planted_networks()["periodic"]
+    truth = net.truth((30, 32), Window(52, 48, 8))
+    share = truth.mean()
+    best, worst = (torch.from_numpy(m).expand(3, 30, 32) * 1.0 for m in (truth, ~truth))
+    for fill in ("blur", "swap"):
+        found = answers(deletion, net, "gradient", best, fractions=[share / 2, share])
+        assert found[f"deletion {fill}", share] == pytest.approx(1) == found[f"insertion {fill}", share]
+        assert found[f"deletion {fill}", share / 2] > 0
+        found = answers(deletion, net, "gradient", worst, fractions=[1 - share])
+        assert found[f"deletion {fill}", 1 - share] == pytest.approx(0, abs=1e-12)
+        assert found[f"insertion {fill}", 1 - share] == pytest.approx(0, abs=1e-12)
+
+
+def test_brightness_turns_what_holds_intensity():
+    net, at = planted_networks()["box"], {"brighter": 0.1}
+    (gradient,), (product,) = (list(answers(brightness, net, m, **at).values()) for m in ("gradient", "gradient_input"))
+    assert gradient < 1e-12 and product > 1e-4
+
+
+def test_saturation_and_completeness_know_which_methods_have_a_path():
+    net = planted_networks()["box"]
+    (gap,), (distance,) = (answers(c, net, "lam", path_steps=6).values() for c in (completeness, saturation))
+    assert 0 <= gap < 0.1 and 0 <= distance < 1
+    for criterion in (completeness, saturation, repeatability):
+        with pytest.raises(NotApplicable):
+            answers(criterion, net, "gradient")
+
+
 def small(tmp_path, *more):
     settings = ["trial.methods=[gradient,lam]", "~trial.overrides.perturbation", "~trial.overrides.patch_swap"]
     settings += ["trial.n_subsets=4", "trial.shuffled=[1.0]"]
@@ -96,12 +165,29 @@ def rows(values, **more):
 
 def test_verdicts_are_paired_over_images_and_take_six():
     lam = np.linspace(1, 9, 6)
-    methods = {"lam": lam, "near": lam - 0.1 - 0.01 * lam, "mixed": lam + 0.1 * np.array([1, -1, 1, -1, 1, -1])}
+    methods = {"lam": lam, "near": lam - 0.1 - 0.01 * lam, "mixed": lam + 0.1 * np.array([1, -1, 2, -1, 3, -4])}
     judged = judge(rows(methods)).set_index("method")
-    assert judged["verdict"].to_dict() == {"lam": "–", "mixed": "alike", "near": "better"}  # smaller is better here
-    assert judged.loc["near", "p"] == pytest.approx(2 / 64) and judged.loc["near", "p_holm"] == pytest.approx(4 / 64)
+    assert judged["verdict"].to_dict() == {"lam": "–", "mixed": "open", "near": "better"}  # smaller is better here
+    assert judged.loc["near", ["p", "p_family"]].tolist() == pytest.approx([2 / 64, 2 / 64])
     few = judge(rows({m: v[:5] for m, v in methods.items()})).set_index("method")
-    assert few.loc["near", "verdict"] == "alike" and few.loc["near", "minus_lam_high"] < 0
+    assert few.loc["near", "verdict"] == "open" and few.loc["near", "minus_lam_high"] < 0
+    assert "no p is below 0.062, so there are none" in legend(5) and legend(6).count("none") == 0
+
+
+def test_a_difference_that_others_have_by_chance_is_marked_as_uncorrected():
+    lam, chance = np.ones(6), 0.1 * np.array([1, 1.1, 0.9, -1, 1.05, -0.95])
+    judged = judge(rows({"lam": lam, "uneven": [1.1, 1.2, 4, 1.1, 1.2, 1.1], "even": lam + chance}))
+    judged = judged.set_index("method")
+    assert judged["verdict"].to_dict() == {"lam": "–", "even": "open", "uneven": "worse (uncorrected)"}
+    assert judged.loc["uneven", "p"] == 2 / 64 and judged.loc["uneven", "p_family"] == 16 / 64
+    table = overview(judged.reset_index()).set_index("method")["brightness"]
+    assert table["uneven"].endswith(" ▽") and table["even"] == "1.03"
+
+
+def test_rounding_is_no_difference():
+    lam = np.full(6, 0.9)
+    judged = judge(rows({"lam": lam, "same": np.nextafter(lam, 1)})).set_index("method")
+    assert judged.loc["same", "verdict"] == "open" and judged.loc["same", "p"] == 1
 
 
 def test_what_is_missing_has_a_row_with_a_reason():

@@ -18,7 +18,10 @@ from ..types import NotApplicable
 from .single import Score, Single
 
 RELU = ("ReluBackward", "LeakyReluBackward", "PreluKernelBackward", "PreluBackward")
-OTHERS = ("GeluBackward", "SiluBackward", "EluBackward", "MishBackward", "HardswishBackward", "SoftplusBackward")
+OTHERS = (
+    "GeluBackward", "SiluBackward", "EluBackward", "CeluBackward", "MishBackward", "HardswishBackward",
+    "SoftplusBackward", "HardtanhBackward", "ThresholdBackward", "RreluWithNoiseBackward",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class GuidedBackprop(Single):
 
     LeakyReLU and PReLU are taken as the ReLU that they approximate: nothing passes where their input is not positive,
     and where it is, the positive part of the gradient. Sigmoids, as in channel attention, products and everything else
-    pass their ordinary gradient. Raises NotApplicable for a network with GELU or another smooth activation, for which
-    no rule was published, and for one without any ReLU.
+    pass their ordinary gradient, and so does a ReLU that is written as a clamp or a maximum. Raises NotApplicable for a
+    network with GELU, ReLU6 or another activation for which no rule was published, and for one without any ReLU.
     """
 
     def explain(self, score: Score, lr: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,13 +13,16 @@ from . import style
 D, MASS = "#d55e00", "#0060a8"
 
 
-def draw(steps: pd.DataFrame, images: dict[str, np.ndarray], *, width: float = style.DOUBLE) -> Axes:
-    """One row per path: its images; D along it; how fast image and gradient move; the cumulative sum of the map
-    against the line that completeness demands. steps, images: as `pathway.Followed` has them. Returns the first axes.
+def draw(
+    steps: pd.DataFrame, images: dict[str, np.ndarray], shown: Sequence[float], *, width: float = style.DOUBLE
+) -> Axes:
+    """One row per path: its images; D along it; how fast image and gradient move, both as parts of their maxima; the
+    cumulative sum of the map against the line that completeness demands. steps, images: as `pathway.Followed` has them;
+    shown: α of the images. Returns the first axes.
     """
     labels = list(images)
     n_images = len(next(iter(images.values())))
-    first = style.new_axes(width, 1.05 * len(labels) + 0.45)
+    first = style.new_axes(width, 1.05 * len(labels) + 0.75)
     fig = style.page(first)
     first.remove()
     ends = steps["score"].to_numpy(), steps["baseline_score"].to_numpy()
@@ -36,14 +41,18 @@ def draw(steps: pd.DataFrame, images: dict[str, np.ndarray], *, width: float = s
                     spine.set_visible(False)
                 if c == 0:
                     ax.set_ylabel(label)
+                if r == 0:
+                    ax.set_title(f"{'α = ' if c == 0 else ''}{shown[c]:g}")
             panels = [fig.add_subplot(grid[r, n_images + k]) for k in range(3)]
             _panels(panels, part)
             panels[0].set_ylim(low - room, high + room)
-            for ax, title in zip(panels, ("D(F(γ))", "|dγ/dα|, Σ|∇D|", "Σ map up to α"), strict=True):
+            for ax, title in zip(panels, ("D(F(γ))", "speed, gradient", "Σ map up to α"), strict=True):
                 ax.set_xlim(0, 1)
                 ax.grid()
                 if r == 0:
                     ax.set_title(title)
+                    if ax.get_legend_handles_labels()[0]:
+                        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.2), borderaxespad=0, handlelength=1.0)
                 if r == len(labels) - 1:
                     ax.set_xlabel("α")
                 else:
@@ -55,10 +64,9 @@ def _panels(panels: list[Axes], part: pd.DataFrame) -> None:
     start, alpha = part["baseline_score"].iloc[0], np.concatenate([[0.0], part["alpha"]])
     middle = (alpha[1:] + alpha[:-1]) / 2
     panels[0].plot(alpha, np.concatenate([[start], part["score"]]), color=D)
-    for name, colour, label in (("speed", style.INK, "|dγ/dα|"), ("gradient", MASS, "Σ|∇D|")):
+    for name, colour, label in (("speed", style.INK, "‖dγ/dα‖ / max"), ("gradient", MASS, "Σ|∇D| / max")):
         values = part[name].to_numpy()
         panels[1].plot(middle, values / values.max() if values.max() else values, color=colour, label=label)
     panels[1].set_ylim(0, 1.08)
-    panels[1].legend(loc="best", handlelength=1.0)
     panels[2].plot(alpha, np.concatenate([[0.0], part["contribution"].cumsum()]), color=D)
-    panels[2].axhline(part["score"].iloc[-1] - start, color=style.INK, lw=0.6, ls="--")
+    panels[2].axhline(part["score"].iloc[-1] - start, color=style.INK, lw=0.6, ls="--", label="D(F(I)) − D(F(I'))")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +25,18 @@ def publish(frame: pd.DataFrame, title: str, stem: Path, command: str, digits: i
             part.write_text(content, encoding="utf-8")
         written.append(path)
     return written
+
+
+def command_of(experiment: str, models: Iterable[str], dataset: dict[str, Any]) -> str:
+    """What makes a measurement again with the reader's own FOLDERs. dataset: its node of the configuration."""
+    own: dict[str, Any] = {
+        "FolderDataset": "folder dataset.path=FOLDER",
+        "HDF5Dataset": "hdf5 dataset.path=FILE",
+        "PairDataset": "pairs dataset.path=FOLDER dataset.lr_path=FOLDER",
+    }
+    where = own.get(dataset["_target_"].split(".")[-1], dataset["name"])
+    where += f" dataset.limit={dataset['limit']}" if dataset.get("limit") else ""
+    return f"lamscope run experiment={experiment} model={','.join(models)} machine.weights=FOLDER dataset={where}"
 
 
 def markdown_table(frame: pd.DataFrame, digits: int = 3) -> str:
