@@ -41,13 +41,15 @@ def sweep(arguments: list[str], task: Callable[[Any], Any]) -> Jobs:
     from .launch import plugin
     from .launch.work import Outcome, attempt
 
-    jobs = Jobs()
+    flags, settings = flags_and_settings(arguments)
+    jobs = Jobs(pattern=any(one.startswith("model=") and "glob(" in one for one in settings))
 
     def finish(settings: Sequence[str], config: Any, outcome: Outcome) -> None:
         failure = jobs.take(settings, config, outcome)
         if failure is not None:
             print(outcome.trace, end="", file=sys.stderr)
-            complain(failure.reason if failure.mistake else f"this job failed: {failure.reason}")
+            said = failure.reason if failure.mistake else f"this job failed: {failure.reason}"
+            complain(f"left out: {said}" if failure.left_out else said)
 
     def one(node: Any) -> None:
         configs: list[Any] = []
@@ -66,7 +68,6 @@ def sweep(arguments: list[str], task: Callable[[Any], Any]) -> Jobs:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
     sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
-    flags, settings = flags_and_settings(arguments)
     sys.argv = ["lamscope", *flags, *settings]  # Hydra wants them in this order
     try:
         hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()

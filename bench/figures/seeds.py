@@ -11,16 +11,24 @@ from .frame import families
 
 
 def draw(
-    records: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None, *, width: float = 4.6, height: float = 3.4
+    records: pd.DataFrame,
+    runs: pd.DataFrame,
+    said: list[str] | None = None,
+    ax: Axes | None = None,
+    *,
+    width: float = 4.6,
+    height: float = 3.4,
 ) -> Axes:
     """`psnr_vs_di` of one run a network (its lowest seed), and the other seeds as hollow marks tied to it.
 
     records: one test set's, as `read_records` gives them. runs: columns network, seed, di (percent), psnr_y: a row a
-    run. Raises UserError as `psnr_vs_di.draw` does.
+    run. said: lines in place of the correlations that `psnr_vs_di` works out. Raises UserError as `psnr_vs_di.draw`
+    does.
     """
     lowest = records.groupby("model")["seed"].transform("min")
     first = records[records["seed"] == lowest]
-    ax = psnr_vs_di.draw(first, ax, width=width, height=height)
+    more = ["hollow: further seeds"] if runs["network"].duplicated().any() else []
+    ax = psnr_vs_di.draw(first, ax, width=width, height=height, said=None if said is None else said + more)
     looks = style.looks(families(first))
     with style.paper():
         for network, rows in runs.groupby("network"):
