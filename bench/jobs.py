@@ -44,6 +44,7 @@ class Jobs:
             return None
         reason = outcome.failure if outcome.mistake is None else outcome.mistake
         left_out = self.pattern and outcome.untrained
+        reason = f"{dict(_pairs(settings)).get('model')} is left out: it has no weights yet." if left_out else reason
         failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None, left_out)
         (self.left_out if left_out else self.failures).append(failure)
         return failure
@@ -76,10 +77,13 @@ class Jobs:
         return lines + [f"  {command}" for command in repeat] + self._said_of_left_out()
 
     def _said_of_left_out(self) -> list[str]:
-        names = list(dict.fromkeys(dict(_pairs(one.settings)).get("model", "?") for one in self.left_out))
+        names = list(dict.fromkeys(dict(_pairs(one.settings))["model"] for one in self.left_out))
         if not names:
             return []
-        return [f"Left out, as there are no weights yet ({len(names)}): {', '.join(names)}."]
+        return [
+            f"Left out, without weights yet ({len(names)}): {', '.join(names)}.",
+            "`lamscope train model=NAME …` makes them, model.weights=FILE names them.",
+        ]
 
 
 def commands(start: list[str], also: list[str], jobs: list[tuple[str, ...]]) -> list[str]:

@@ -48,8 +48,7 @@ def sweep(arguments: list[str], task: Callable[[Any], Any]) -> Jobs:
         failure = jobs.take(settings, config, outcome)
         if failure is not None:
             print(outcome.trace, end="", file=sys.stderr)
-            said = failure.reason if failure.mistake else f"this job failed: {failure.reason}"
-            complain(f"left out: {said}" if failure.left_out else said)
+            complain(failure.reason if failure.mistake else f"this job failed: {failure.reason}")
 
     def one(node: Any) -> None:
         configs: list[Any] = []

@@ -27,17 +27,17 @@ def draw(
     """
     lowest = records.groupby("model")["seed"].transform("min")
     first = records[records["seed"] == lowest]
-    more = ["hollow: further seeds"] if runs["network"].duplicated().any() else []
-    ax = psnr_vs_di.draw(first, ax, width=width, height=height, said=None if said is None else said + more)
     looks = style.looks(families(first))
+    others = {str(network): rows.sort_values("seed")[["di", "psnr_y"]] for network, rows in runs.groupby("network")}
+    points = {network: np.column_stack([np.log(rows["di"]), rows["psnr_y"]]) for network, rows in others.items()}
+    more = np.concatenate([here[1:] for here in points.values()])
+    note = ["hollow: further seeds"] if len(more) else []
+    said = None if said is None else said + note
+    ax = psnr_vs_di.draw(first, ax, width=width, height=height, said=said, more=more)
     with style.paper():
-        for network, rows in runs.groupby("network"):
-            ordered, look = rows.sort_values("seed"), looks[str(network)]
-            points = np.column_stack([np.log(ordered["di"]), ordered["psnr_y"]])
-            for point in points[1:]:
-                ax.plot(*np.column_stack([points[0], point]), color=look.colour, lw=0.5, zorder=2.5)
-                ax.plot(
-                    *point, look.marker, ms=4 * look.size, mfc="white", mec=look.colour, mew=0.7, zorder=3,
-                    scalex=False, scaley=False,
-                )  # fmt: skip
+        for network, here in points.items():
+            look = looks[network]
+            for point in here[1:]:
+                ax.plot(*np.column_stack([here[0], point]), color=look.colour, lw=0.5, zorder=2.5)
+                ax.plot(*point, look.marker, ms=4 * look.size, mfc="white", mec=look.colour, mew=0.7, zorder=3)
     return ax
