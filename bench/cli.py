@@ -2,6 +2,7 @@
 
 Exit codes: 0 all done, 1 something failed unexpectedly, 2 a mistake the user can mend or a check that found one, 130,
 143 and 129 stopped by Ctrl-C, SIGTERM and a closed terminal. Of a sweep with failures: 1 if one was unexpected, else 2.
+A network that fits a pattern (glob) and has no weights anywhere is left out, told, and no failure.
 """
 
 from __future__ import annotations

@@ -13,49 +13,59 @@ from .arguments import flags_and_settings
 
 @dataclass(frozen=True)
 class Failure:
-    """A job without a result. settings: its overrides. mistake: the user can mend it; else something broke."""
+    """A job without a result. settings: its overrides. mistake: the user can mend it; else something broke. left_out:
+    a network that nobody has trained, where a pattern asked for those that there are."""
 
     settings: tuple[str, ...]
     reason: str
     mistake: bool
+    left_out: bool = False
 
 
 @dataclass
 class Jobs:
-    """config: of the last job that could be read. results: of the jobs that are done."""
+    """config: of the last job that could be read. results: of the jobs that are done. pattern: the networks are those
+    that fit one, such as glob(*_lite); of these, a job of one that nobody has trained is left out and is no failure."""
 
     config: Any = None
     results: list[Any] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    pattern: bool = False
+    left_out: list[Failure] = field(default_factory=list)
 
     def take(self, settings: Iterable[str], config: Any, outcome: Any) -> Failure | None:
         """Keep what came of a job: an `Outcome` of `launch`. settings: its overrides. config: None where it has none.
 
-        Returns the failure, if it is one.
+        Returns what to say of it, if it has no result.
         """
         self.config = config or self.config
         if outcome.ok:
             self.results.append(outcome.result)
             return None
         reason = outcome.failure if outcome.mistake is None else outcome.mistake
-        failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None)
-        self.failures.append(failure)
+        left_out = self.pattern and outcome.untrained
+        reason = f"{dict(_pairs(settings)).get('model')} is left out: it has no weights yet." if left_out else reason
+        failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None, left_out)
+        (self.left_out if left_out else self.failures).append(failure)
         return failure
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 2 the user can mend all that failed, 1 something failed unexpectedly."""
-        return 0 if not self.failures else 2 if all(failure.mistake for failure in self.failures) else 1
+        """0 all done, 2 the user can mend all that failed, or all was left out; 1 something failed unexpectedly."""
+        if not self.failures:
+            return 2 if self.left_out and not self.results else 0
+        return 2 if all(failure.mistake for failure in self.failures) else 1
 
     def summary(self, verb: Iterable[str], arguments: Iterable[str]) -> list[str]:
-        """Which jobs of a sweep failed, why, and the commands that run just those; nothing for a single job.
+        """Which jobs of a sweep failed, why, and the commands that run just those; nothing for a single job. And which
+        networks were left out.
 
         verb: the words of the command before its settings. arguments: its settings, of which those that are Hydra's
         (a launcher, a folder of configurations) go into the new command too.
         """
         total = len(self.results) + len(self.failures)
         if total < 2 or not self.failures:
-            return []
+            return self._said_of_left_out()
         told = [dict(_pairs(failure.settings)) for failure in self.failures]
         varied = [key for key in told[0] if len({one.get(key) for one in told}) > 1] or [*told[0]][:1]
         lines = [f"{len(told)} of {total} jobs failed:"]
@@ -64,7 +74,16 @@ class Jobs:
             lines.append(f"  {name}: {failure.reason}")
         lines.append("To run just these again:")
         repeat = commands(["lamscope", *verb], hydras(arguments), [failure.settings for failure in self.failures])
-        return lines + [f"  {command}" for command in repeat]
+        return lines + [f"  {command}" for command in repeat] + self._said_of_left_out()
+
+    def _said_of_left_out(self) -> list[str]:
+        names = list(dict.fromkeys(dict(_pairs(one.settings))["model"] for one in self.left_out))
+        if not names:
+            return []
+        return [
+            f"Left out, without weights yet ({len(names)}): {', '.join(names)}.",
+            "`lamscope train model=NAME …` makes them, model.weights=FILE names them.",
+        ]
 
 
 def commands(start: list[str], also: list[str], jobs: list[tuple[str, ...]]) -> list[str]:

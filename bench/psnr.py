@@ -23,7 +23,7 @@ from .perceptual import Perceptual, asked
 from .progress import track
 from .report.paper import Column, PaperTable, write_table
 from .scores import SCORES as ADDED
-from .weights import WeightsMissing
+from .types import WeightsMissing
 from .zoo import load, network_identity, precision, prepare, weight_folders
 
 TOLERANCE = 0.02  # dB: two decimals are published, and a mean over images rounds both

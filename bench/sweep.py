@@ -41,7 +41,8 @@ def sweep(arguments: list[str], task: Callable[[Any], Any]) -> Jobs:
     from .launch import plugin
     from .launch.work import Outcome, attempt
 
-    jobs = Jobs()
+    flags, settings = flags_and_settings(arguments)
+    jobs = Jobs(pattern=any(one.startswith("model=") and "glob(" in one for one in settings))
 
     def finish(settings: Sequence[str], config: Any, outcome: Outcome) -> None:
         failure = jobs.take(settings, config, outcome)
@@ -66,7 +67,6 @@ def sweep(arguments: list[str], task: Callable[[Any], Any]) -> Jobs:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving, so that one line is enough
     sys.path.append(os.getcwd())  # a user's own network lies here; last, so that it hides nothing
     before = sys.argv
-    flags, settings = flags_and_settings(arguments)
     sys.argv = ["lamscope", *flags, *settings]  # Hydra wants them in this order
     try:
         hydra.main(version_base="1.3", config_path="pkg://lamscope.conf", config_name="config")(one)()

@@ -19,8 +19,7 @@ from .report.terminal import interval
 from .runner import run_cell
 from .shards import beside
 from .table import ranking, read_records
-from .types import UserError
-from .weights import WeightsMissing
+from .types import UserError, WeightsMissing
 
 # the paper's rows in its order: our model, its receptive field in LR pixels, its remark; PSNR and DI are in conf/model
 ROWS: dict[str, tuple[str, str]] = {

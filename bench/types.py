@@ -18,6 +18,14 @@ class NotApplicable(UserError):
     """A method or a question that is not defined here, and why: recorded as a result, not mended."""
 
 
+class WeightsMissing(UserError):
+    """The weights of a network are not on this machine."""
+
+
+class NotTrained(WeightsMissing):
+    """There are none anywhere: nobody has published any, nor trained it for us. A pattern of names leaves it out."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A square of SR pixels whose reconstruction is explained.

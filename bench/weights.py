@@ -14,11 +14,7 @@ from .checkpoints import metadata as metadata
 from .checkpoints import read as read
 from .config import ModelConfig
 from .fetch import cached
-from .types import UserError
-
-
-class WeightsMissing(UserError):
-    """The published file of a network is not on this machine."""
+from .types import NotTrained, UserError, WeightsMissing
 
 
 def sha256_of(path: Path) -> str:
@@ -42,7 +38,10 @@ def find(model: ModelConfig, folders: Iterable[str | Path] = ()) -> Path | None:
         return path
     checkpoint = model.checkpoint
     if checkpoint.file is None:
-        raise WeightsMissing(f"No published weights are known for '{model.name}'. Give a file: model.weights=FILE.")
+        raise NotTrained(
+            f"There are no weights of '{model.name}' yet: give a file with model.weights=FILE, or make one with "
+            f"`lamscope train model={model.name} …`."
+        )
     path = next((c for c in candidates(model, folders) if c.is_file()), None)
     if path is None:
         source = checkpoint.url or checkpoint.page or model.code or "its authors' page"

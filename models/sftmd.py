@@ -52,13 +52,21 @@ class SFTMD(ConditionalResolver):
     """RGB in [0, 1], not clamped (the official forward clamps). scale: 2, 3 or 4. The condition is the kernel's code.
 
     default_condition: the code where none is given. demo: the form of the authors' demonstration: the code joins the
-    image too, and the tail has no biases. The other form carries a `sft_branch` that is never used.
+    image too, and the tail has no biases. sft_branch: carry the branch that the other form builds and never calls, so
+    that its authors' file fits.
     """
 
     reconstruct_radius = 3  # convolutions of 3 at strides 1 and 2, of 9 at stride 4: 1 + 1/2 + 4/4, rounded up
 
     def __init__(
-        self, *, scale: int, n_blocks: int, width: int, default_condition: Sequence[float], demo: bool
+        self,
+        *,
+        scale: int,
+        n_blocks: int,
+        width: int,
+        default_condition: Sequence[float],
+        demo: bool,
+        sft_branch: bool,
     ) -> None:
         super().__init__(default_condition)
         require_scale(scale, (2, 3, 4), "SFTMD")
@@ -67,7 +75,7 @@ class SFTMD(ConditionalResolver):
         self.conv1 = conv(3 + n_code if demo else 3, width, 3)
         self.conv2 = conv(width, width, 3)
         self.conv3 = conv(width, width, 3)
-        if not demo:
+        if sft_branch:
             self.sft_branch = nn.Sequential(*(ResidualBlock(width, n_code) for _ in range(n_blocks)))
         self.block_names = [f"SFT-residual{i + 1}" for i in range(n_blocks)]
         for name in self.block_names:

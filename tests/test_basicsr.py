@@ -116,7 +116,7 @@ def test_any_network_of_its_registry_runs_from_the_command_line(tmp_path: Path, 
         (["model.net.name=EDSRR", "model.weights=null"], "BasicSR has no network 'EDSRR'; it has "),
         (["model.net.name=EDSR", "model.weights=null"], "num_in_ch"),
         (["model.weights=net_g.pth"], "net_g.pth does not fit 'basicsr'"),
-        ([], "No published weights are known for 'basicsr'. Give a file: model.weights=FILE."),
+        ([], "There are no weights of 'basicsr' yet: give a file with model.weights=FILE"),
     ]:
         assert main(["run", "model=basicsr", *wrong]) == 2
         shown = capsys.readouterr().err

@@ -228,6 +228,8 @@ def test_groups_are_the_first_the_middle_and_the_last_ranks(n, groups, per_group
     positions = [i for _, i in chosen]
     assert len(set(positions)) == len(positions) and positions == sorted(positions)
     assert positions[0] == 0 and (groups == 1 or positions[-1] == n - 1) and max(positions) < n
+    sizes = [sum(group == f"g{i}" for group, _ in chosen) for i in range(groups)]
+    assert max(sizes) - min(sizes) <= 1
     if n == 150:
         assert [i + 1 for i in positions[10:20]] == list(range(71, 81))
 

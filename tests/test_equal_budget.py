@@ -22,9 +22,12 @@ HERE = ["machine.device=cpu", "machine.threads=1", "machine.progress=none"]
 @needs_basicsr
 @pytest.mark.slow
 def test_from_trainings_to_numbers(photos: Path, tmp_path: Path, capsys):
-    """Three networks, one of them twice, one that is not trained, one unfinished: everything is somewhere."""
-    short = ["train=lite", "train.updates=2", "train.batch=1", "train.patch=6", "train.n_validation=1"]
-    places = [*HERE[:2], f"train.images={photos}", f"results={tmp_path}"]
+    """Three networks, one of them twice, one that is not trained, one unfinished: everything is somewhere.
+
+    By a recipe of another name, so that no weights that ship stand for one of them.
+    """
+    short = ["train=lite", "train.name=mini", "train.updates=2", "train.batch=1", "train.patch=6"]
+    places = ["train.n_validation=1", *HERE[:2], f"train.images={photos}", f"results={tmp_path}"]
     train = ["train", "-m", *short, *places]
     assert cli.main([*train, "model=fsrcnn_lite", "seed=0,1"]) == 0
     assert cli.main([*train, "model=srcnn_lite,espcn_lite"]) == 0
@@ -32,7 +35,8 @@ def test_from_trainings_to_numbers(photos: Path, tmp_path: Path, capsys):
     capsys.readouterr()
 
     models = "model=fsrcnn_lite,srcnn_lite,espcn_lite,pan_lite"
-    common = [models, "trial.seeds=[0,1]", f"trial.runs={tmp_path / 'train'}", f"results={tmp_path / 'out'}", *HERE]
+    common = [models, "trial.recipe=mini", "trial.seeds=[0,1]", f"trial.runs={tmp_path / 'train'}"]
+    common += [f"results={tmp_path / 'out'}", *HERE]
     small = ["dataset=folder", f"dataset.path={photos}"]
     run = ["run", "experiment=equal_budget", *common, *small, "attribution.n_steps=3"]
     for _ in range(2):  # again: nothing is computed twice, and the numbers are the same
@@ -61,7 +65,7 @@ def test_from_trainings_to_numbers(photos: Path, tmp_path: Path, capsys):
     assert (tmp_path / "out/equal_budget/curves/fsrcnn_lite-seed1.csv").is_file()
     assert quality.loc[("espcn_lite", 0), "updates"] == 2
 
-    settings = EqualBudget(recipe="lite", seeds=[0], runs=str(tmp_path / "train"))
+    settings = EqualBudget(recipe="mini", seeds=[0], runs=str(tmp_path / "train"))
     assert trained.find(read_model("pan_lite"), 1, settings) is None  # unfinished
     assert trained.find(read_model("fsrcnn_lite"), 2, settings) is None
 

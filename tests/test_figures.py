@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lamscope.config import FAMILIES, options
-from lamscope.figures import di_per_image, labels, lam_grid, panels, psnr_vs_di, style
+from lamscope.figures import di_per_image, labels, lam_grid, panels, psnr_vs_di, seeds, style
 from lamscope.figures.frame import di_by_image
 from lamscope.table import ranking
 from lamscope.types import UserError
@@ -325,6 +325,30 @@ def test_few_networks_get_no_correlation_and_some_get_no_interval(n, line, inter
     assert ("Pearson" in summary) == line and ("[" in summary) == interval
     assert any(artist.get_linestyle() == "-" for artist in ax.lines) == line
     assert bool(ax.collections) == interval
+
+
+def test_names_keep_off_the_marks_of_further_seeds_which_the_axes_hold():
+    """A second seed where the name would stand, a third far outside what the first ones span."""
+    records = make_records(3).assign(seed=0)
+    table = ranking(records).set_index("model")
+    runs = pd.DataFrame(
+        [(name, 0, row["di"], row["psnr_y"]) for name, row in table.iterrows()],
+        columns=["network", "seed", "di", "psnr_y"],
+    )
+    first = runs.iloc[0]
+    more = pd.DataFrame({"network": first["network"], "seed": [1, 2], "di": first["di"] * np.array([1.03, 1.9])})
+    ax = seeds.draw(records, pd.concat([runs, more.assign(psnr_y=first["psnr_y"])]), ["two lines", "of ours"])
+    page = style.page(ax)
+    page.draw_without_rendering()
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    marks = labels.marks(ax, np.concatenate([line.get_xydata() for line in hollow]))
+    assert len(marks) == 2 and all(ax.bbox.contains(*(mark[:2] + mark[2:]) / 2) for mark in marks)
+    (name,) = (
+        t for t in ax.texts if t.get_text() == style.looks([(first["network"], FAMILY[0])])[first["network"]].label
+    )
+    box = Text.get_window_extent(name, page.canvas.get_renderer())
+    assert all(box.x1 <= m[0] or box.x0 >= m[2] or box.y1 <= m[1] or box.y0 >= m[3] for m in marks)
+    assert any(t.get_text() == "two lines\nof ours\nhollow: further seeds" for t in ax.texts)
 
 
 def test_names_overlap_neither_each_other_nor_points():

@@ -12,6 +12,7 @@ import sys
 import tarfile
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,9 +20,10 @@ from killed import train_and_kill
 from PIL import Image
 
 from lamscope import cli, weights, zoo
-from lamscope.config import compose, options, read_model
-from lamscope.training import bundle, curve, errands, patches, ship, train
+from lamscope.config import compose, instantiate, options, read_model
+from lamscope.training import bundle, curve, errands, patches, settings, ship, train
 from lamscope.training.checkpoint import newest
+from lamscope.training.team import Team, gathered
 from lamscope.types import UserError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
@@ -260,6 +262,56 @@ def test_two_processes_together_train_as_one(photos: Path, tmp_path: Path):
         [*command, "train.batch=3", "train.name=odd"], env=environment, capture_output=True, text=True, timeout=400
     )
     assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr
+
+
+@pytest.mark.slow
+def test_many_train_side_by_side_in_slices_and_move(photos: Path, tmp_path: Path):
+    """What train=lite says of one GPU, on a CPU: processes on one patches file, stopped, carried, continued."""
+    file = tmp_path / "patches.h5"
+    errands.main(["prepare", str(photos), f"out={file}"])
+    few = [*SHORT, "train.updates=2", f"train.patches={file}", *HERE]
+    state = tmp_path / "state.tar.gz"
+
+    def side_by_side(root: Path, *more: str) -> None:
+        start = [sys.executable, "-m", "lamscope", "train", "train=lite", *few, f"results={root}", *more]
+        running = [subprocess.Popen([*start, f"model={name}"]) for name in ("espcn_lite", "srcnn_lite", "fsrcnn_lite")]
+        assert [process.wait(timeout=400) for process in running] == [0, 0, 0]
+
+    side_by_side(tmp_path / "here", "train.minutes=1e-9")
+    assert len(bundle.pack(tmp_path / "here/train", state)) == 3
+    assert len(bundle.unpack(state, tmp_path / "there/train")) == 3
+    side_by_side(tmp_path / "there")
+    side_by_side(tmp_path / "whole")
+    made = sorted(path.relative_to(tmp_path / "there") for path in (tmp_path / "there").glob("train/*/*.safetensors"))
+    assert len(made) == 3 and all(same_weights(tmp_path / "there" / p, tmp_path / "whole" / p) for p in made)
+
+
+def test_a_gpu_is_the_current_one_and_several_are_the_launchers(tmp_path: Path, monkeypatch):
+    """What BasicSR is told on machines with GPUs, of which there need be none here."""
+    config = compose([*TINY, "train=lite", *SHORT])
+    recipe, chosen = instantiate(config.train), []
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", chosen.append, raising=False)
+
+    def told(device: str, size: int = 1) -> dict:
+        return settings.options(config, recipe, tmp_path, torch.device(device), Team(0, size))
+
+    assert (told("cuda")["num_gpu"], told("cpu")["num_gpu"], chosen) == (1, 0, [])
+    assert told("cuda:1")["num_gpu"] == 1 and chosen == [1]
+    assert told("cuda", 2)["dist"] and chosen == [1]
+    with pytest.raises(UserError, match="machine.device=cuda:1 is one GPU for 2 processes"):
+        told("cuda:1", 2)
+
+    launched = []
+
+    def init_dist(kind: str) -> None:
+        launched.append(kind)
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with gathered(torch.device("cuda"), SimpleNamespace(init_dist=init_dist)) as team:
+        assert (team.rank, team.size, launched) == (0, 2, ["pytorch"])
+    assert not torch.distributed.is_initialized()
 
 
 @pytest.fixture

@@ -130,5 +130,5 @@ def test_a_path_is_taken_as_it_is_and_none_means_random(tmp_path):
     (tmp_path / "net.pth").touch()
     assert find(model) == tmp_path / "net.pth"
     assert find(replace(model, weights=None)) is None
-    with pytest.raises(UserError, match="No published weights"):
+    with pytest.raises(UserError, match="There are no weights of"):
         find(replace(model, weights="auto"))

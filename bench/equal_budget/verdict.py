@@ -49,7 +49,7 @@ def conclude(config: Config, results: list[dict[str, Any]]) -> list[Path]:
         write_text(folder / "correlations.csv", found.to_csv(index=False)),
         write_text(folder / "spread.csv", spread.to_csv(index=False)),
         write_text(folder / "numbers.md", text),
-        *style.save(style.page(seeds.draw(runs.records, runs.table)), folder / "psnr_vs_di"),
+        *style.save(style.page(seeds.draw(runs.records, runs.table, _said(runs, found))), folder / "psnr_vs_di"),
     ]
     chosen = runs.table.loc[one_each(runs.table), "run"]
     firsts = runs.records.loc[runs.records["run"].isin(chosen), "file"].unique()
@@ -82,6 +82,20 @@ def _markdown(runs: Runs, found: pd.DataFrame, spread: pd.DataFrame, untrained: 
     return "\n\n".join(parts) + "\n"
 
 
+def _said(runs: Runs, found: pd.DataFrame) -> list[str]:
+    """The figure's words: the correlations over all networks with the table's last interval."""
+    lines = []
+    for row in found[(found["scope"] == "all") & (found["x"] == "ln_di") & (found["y"] == "psnr_y")].itertuples():
+        if row.kind in ("pearson", "spearman"):
+            sure = np.isfinite(row.both_low)
+            lines.append(
+                f"{row.kind.capitalize()} {row.value:.2f}"
+                + (f" [{row.both_low:.2f}, {row.both_high:.2f}]" if sure else "")
+            )
+    n_images = len(runs.by_image["di"])
+    return [line.replace("-", "−") for line in lines] + [f"{n_images} image{'s' if n_images > 1 else ''}"]
+
+
 def _networks(table: pd.DataFrame) -> pd.DataFrame:
     shown = table[["network", "seed", "family", "n_parameters", "di", "psnr_y", "window_psnr_y", "r50", "r90"]].copy()
     shown.insert(5, "di_interval", _intervals(table, "di_"))
@@ -96,11 +110,11 @@ def _correlations(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(spread: pd.DataFrame) -> pd.DataFrame:
-    shown = spread.assign(quantity=spread["quantity"].map(QUANTITIES), interval=_intervals(spread, ""))
+    shown = spread.assign(quantity=spread["quantity"].map(QUANTITIES), interval=_intervals(spread, "", 4))
+    shown["icc"] = [f"{value:.4f}" if np.isfinite(value) else "–" for value in spread["icc"]]  # mostly close to 1
     first = ["quantity", "scope", "over_seeds", "over_architectures", "icc", "interval", "pairs_beyond_seeds"]
     return shown[[*first, "n_architectures", "n_repeated", "n_runs"]]
 
 
-def _intervals(frame: pd.DataFrame, prefix: str) -> list[str]:
-    bounds = zip(frame[f"{prefix}low"], frame[f"{prefix}high"], strict=True)
-    return [interval(*pair) if np.isfinite(pair).all() else "–" for pair in bounds]
+def _intervals(frame: pd.DataFrame, prefix: str, digits: int = 2) -> list[str]:
+    return [interval(*pair, digits) for pair in zip(frame[f"{prefix}low"], frame[f"{prefix}high"], strict=True)]

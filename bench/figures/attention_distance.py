@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from . import style
 
-TITLE = "Distance (LR pixels) that holds nine tenths of the attribution"
+TITLE = "Distance (LR pixels) that holds nine tenths of the\nattribution, mean over images; marks are of the mean curve"
 MARKED = (0.5, 0.9)  # shares
 ALMOST = 0.995  # the axis ends where every network has this share
 
@@ -28,7 +28,7 @@ def draw(distances: pd.DataFrame, ax: Axes | None = None, *, width: float = styl
     reach = distances.groupby("model")["r90"].first().sort_values(ascending=False, kind="stable")
     columns = style.legend_columns([f"{looks[str(m)].label} 00.0" for m in reach.index], width - 0.5, handle=0.35)
     rows = -(-len(reach) // columns)
-    ax = style.new_axes(width, height + 0.125 * rows) if ax is None else ax
+    ax = style.new_axes(width, height + 0.125 * (rows + 1)) if ax is None else ax
     with style.paper():
         for model in reach.index[::-1]:
             look, line = looks[str(model)], distances[distances["model"] == model]

@@ -35,7 +35,7 @@ def beside(
     height = style.SMALL * 1.25 * unit
     widths = [style.text_width(t, style.SMALL) * 72 * unit + 2.5 * unit for t in texts]
     frame = np.array(ax.bbox.extents)
-    dots = np.column_stack([points - 2.6 * unit, points + 2.6 * unit])
+    dots = marks(ax, xy)
     fixed = np.concatenate([dots, np.asarray(avoid, dtype=float).reshape(-1, 4)])
     places = [_places(p, w, height, unit) for p, w in zip(points, widths, strict=True)]
     path = np.zeros((0, 2)) if line is None else ax.transData.transform(line)
@@ -56,6 +56,12 @@ def beside(
         if chosen == before:
             break
     return [_write(ax, points[i], places[i][chosen[i]], looks[i], unit) for i in range(len(texts))]
+
+
+def marks(ax: Axes, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The boxes (n, 4) that marks at the points xy (n, 2; data coordinates) take, in pixels."""
+    points, reach = ax.transData.transform(np.asarray(xy, dtype=float).reshape(-1, 2)), 2.6 * style.page(ax).dpi / 72
+    return np.column_stack([points - reach, points + reach])
 
 
 def _places(point: NDArray[np.float64], width: float, height: float, unit: float) -> NDArray[np.float64]:

@@ -28,14 +28,17 @@ def draw(
     value: str = "psnr_y",
     value_label: str = "PSNR-Y (dB)",
     least: float = 0.4,
+    said: list[str] | None = None,
+    more: np.ndarray | None = None,
 ) -> Axes:
     """Networks as points: colour is the family, marker the network. From four on: least-squares line, Pearson and
     Spearman correlation; from eight on with their 95 % bootstrap band and intervals over networks.
 
     records: as `read_records` gives them, one setting. Points are those of `table.ranking`: means over the images that
     all networks have; the figure says how many. value: what is on the y axis, psnr_y, psnr_rgb, ssim_y or an added
-    score. least: what the y axis spans at least. ax: where to draw; None: a new figure of width × height inches. Raises
-    UserError as `ranking` does.
+    score. least: what the y axis spans at least. said: lines in place of the correlations and the number of images.
+    more: points (n, 2) of ln DI and that value which the caller marks: the axes hold them and names keep off them.
+    ax: where to draw; None: a new figure of width × height inches. Raises UserError as `ranking` does.
     """
     table = ranking(records, n_resamples=99)  # its intervals are not shown
     looks = style.looks(families(records))
@@ -45,7 +48,9 @@ def draw(
         ax.set_xlabel("ln DI  (DI in %, mean over images)")
         ax.set_ylabel(value_label)
         ax.grid()
-        _limits(ax, xy, least)
+        more = np.zeros((0, 2)) if more is None else more
+        everything = np.concatenate([xy, more])
+        _limits(ax, everything, least)
         line = _regression(ax, xy) if len(xy) >= ENOUGH else None
         for name, (x, y) in zip(table["model"], xy, strict=True):
             look = looks[name]
@@ -54,8 +59,8 @@ def draw(
         _second_axis(ax)
         style.page(ax).draw_without_rendering()  # the layout settles, so that labels know their pixels
         n_all = records.loc[~records["status"].isin(NO_IMAGES), "index"].nunique()
-        corner = _say(ax, _summary(xy, int(table["n_images"].iloc[0]), n_all), xy)
-        labels.beside(ax, xy, [looks[name] for name in table["model"]], [corner], line)
+        corner = _say(ax, said or _summary(xy, int(table["n_images"].iloc[0]), n_all), everything)
+        labels.beside(ax, xy, [looks[name] for name in table["model"]], [corner, *labels.marks(ax, more)], line)
     return ax
 
 

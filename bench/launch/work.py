@@ -12,16 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import Config, mistake_of
+from ..types import NotTrained
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A result; or a mistake that the user can mend, one sentence; or a failure, with a traceback or a log's end."""
+    """A result; or a mistake that the user can mend, one sentence; or a failure, with a traceback or a log's end.
+
+    untrained: the mistake is to ask for a network that nobody has trained.
+    """
 
     result: Any = None
     mistake: str | None = None
     failure: str | None = None
     trace: str = ""
+    untrained: bool = False
 
     @property
     def ok(self) -> bool:
@@ -34,7 +39,7 @@ def attempt(work: Callable[[], Any]) -> Outcome:
         return Outcome(work())
     except Exception as error:
         if (mistake := mistake_of(error)) is not None:
-            return Outcome(mistake=mistake)
+            return Outcome(mistake=mistake, untrained=isinstance(error, NotTrained))
         return Outcome(failure=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
 
 

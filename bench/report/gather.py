@@ -100,8 +100,10 @@ def _areas(part: Part, how: dict[str, Any]) -> Pieces:
 
 
 def _ranks(n: int, groups: list[str], per_group: int) -> list[tuple[str, int]]:
-    """(group, position) of the images shown: the groups evenly from the first to the last rank, none twice."""
+    """(group, position) of the images shown: the groups evenly from the first to the last rank, none twice; of few
+    images, alike many in each."""
     taken: set[int] = set()
+    per_group = min(per_group, -(-n // len(groups)))
     chosen = []
     for number, group in enumerate(groups):
         start = round(number * max(n - per_group, 0) / max(len(groups) - 1, 1))

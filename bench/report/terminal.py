@@ -72,9 +72,9 @@ def rich_table(table: pd.DataFrame, width: int, plain: bool = False) -> Table:
     return shown
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, digits: int = 2) -> str:
     """'3.10 – 4.25', or '–' where one image allows none."""
-    return f"{low:.2f} – {high:.2f}" if math.isfinite(low) and math.isfinite(high) else "–"
+    return f"{low:.{digits}f} – {high:.{digits}f}" if math.isfinite(low) and math.isfinite(high) else "–"
 
 
 def count(number: float) -> str:

@@ -84,10 +84,13 @@ def check_same_run(run: Path, settings: dict[str, Any]) -> None:
 
 
 def options(config: Config, recipe: Recipe, run: Path, device: torch.device, team: Team) -> dict[str, Any]:
-    """BasicSR's option tree. Raises UserError for a batch that the processes cannot share evenly."""
+    """BasicSR's option tree. Raises UserError for a batch that the processes cannot share evenly, and for a GPU that
+    they would have to share."""
     if recipe.batch % team.size:
         raise UserError(f"train.batch={recipe.batch} cannot be shared evenly by {team.size} processes.")
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:  # BasicSR knows the current GPU only; its launcher picks it
+        if team.size > 1:
+            raise UserError(f"machine.device={device} is one GPU for {team.size} processes: say machine.device=cuda.")
         torch.cuda.set_device(device)
     psnr = {"type": "calculate_psnr", "crop_border": config.model.scale, "test_y_channel": True}
     return {
