@@ -27,6 +27,21 @@ def test_a_model_read_alone_is_the_model_composed(name):
     assert read_model(name) == compose([f"model={name}"]).model
 
 
+@pytest.mark.parametrize("setting", ["metric.lpips_weights=alexnet.pth", "metric.lpips_linear=linear.pth"])
+def test_what_measures_no_lpips_refuses_its_settings(setting):
+    """Each experiment but psnr, and quickstart, which is a plain run."""
+    measuring = {name for name in options("experiment") if _accepts([f"experiment={name}", setting])}
+    assert measuring == {"psnr", "quickstart", "fig7c_edsr", "fig7c_fsrcnn"} and _accepts([setting])
+
+
+def _accepts(overrides):
+    try:
+        return bool(compose(overrides))
+    except UserError as error:
+        assert "measures no LPIPS: leave out metric.lpips_weights" in str(error), error
+        return False
+
+
 def test_a_scale_reaches_the_network():
     assert compose(["model=edsr_lite", "model.scale=2"]).model.net["scale"] == 2
 
