@@ -33,7 +33,7 @@ MEASURED = [column for columns in KINDS.values() for column in columns]
 
 
 def models(chosen: str | None = None, own: str | None = None) -> list[ModelConfig]:
-    """'edsr,mine' → these, checked; None → all of conf/model. own: a folder of the user's, whose networks come after."""
+    """'edsr,mine' → these, checked; None → all of conf/model. own: a user's folder, whose networks come after those."""
     theirs = own_models(Path(own).expanduser()) if own else {}
     names = [*options("model"), *theirs] if chosen is None else [name for name in chosen.split(",") if name]
     return [theirs[name] if name in theirs else read_model(name) for name in names]
@@ -80,7 +80,9 @@ def catalogue(
 def print_weights(config: Config) -> None:
     """Which weights are here and where they come from; below, the provenance that shipped files carry."""
     folders = weight_folders(config.machine.weights)
-    print_table(facts(models(), folders), ["network", "file", "here", "trained on", "licence"], ["licence", "trained on"])
+    print_table(
+        facts(models(), folders), ["network", "file", "here", "trained on", "licence"], ["licence", "trained on"]
+    )
     console = terminal()
     for model in models():
         with suppress(UserError):

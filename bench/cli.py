@@ -184,7 +184,7 @@ def view(arguments: list[str]) -> int:
 
 
 def zoo(arguments: list[str]) -> int:
-    """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [--config-dir DIR] [machine.…=…]: a table.
+    """lamscope zoo [--config-dir DIR] [model=a,b] [format=csv|md|json] [measure=true] [redo=KIND]: a table of networks.
 
     Facts, multiply-adds, activations and the receptive field by the paper's rule are there in seconds. measure=true
     adds what takes longer, network by network, each in a process of its own: memory, seconds of a forward pass, of the

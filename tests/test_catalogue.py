@@ -123,7 +123,7 @@ OWN = {
     "deeper": "defaults: [edsr_lite]\nname: deeper\nnet: {n_blocks: 20}\nweights: null\n",
     "absent": "name: absent\nnet: {_target_: nowhere.Net}\n",
     "looking": "name: looking\nnet: {_target_: my_net.Looking}\n",
-    "edsr": "name: hidden\nnet: {_target_: my_net.Net}\n",  # the collection's own comes first, as in a run
+    "fsrcnn": "name: hidden\nnet: {_target_: my_net.Net}\n",  # the collection's own comes first, as in a run
 }
 CODE = """
 from torch import nn
@@ -151,13 +151,13 @@ def own(tmp_path, monkeypatch):
 
 def test_a_users_networks_come_after_the_collection(own, capsys):
     assert [model.name for model in models(None, own)] == [*options("model"), "absent", "deeper", "looking", "mine"]
-    chosen = "model=mine,deeper,absent,looking,edsr"
+    chosen = "model=mine,deeper,absent,looking,fsrcnn"
     assert main(["zoo", "--config-dir", own, chosen, "format=json"]) == 0
     said = capsys.readouterr()
-    mine, deeper, absent, looking, edsr = json.loads(said.out)
+    mine, deeper, absent, looking, known = json.loads(said.out)
     assert (mine["parameters"], mine["receptive_field"], mine["weights_here"]) == (3 * 48 * 25 + 48, 5, "yes")
     assert deeper["parameters"] == 454_915 and deeper["weights_here"] == "random" and deeper["year"] == 2017
-    assert edsr["name"] == "edsr" and edsr["parameters"] > 40_000_000
+    assert known["name"] == "fsrcnn" and known["weights_here"] == "shipped"
     assert absent["multiply_adds"] is looking["multiply_adds"] is None and absent["year"] is None
     told = said.err.splitlines()
     assert len(told) == 2 and "nowhere.Net" in told[0] and "'looking' cannot be counted without data" in told[1]
