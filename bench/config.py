@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,11 @@ def suggest(word: str, choices: list[str]) -> str:
 
 def read_model(name: str) -> ModelConfig:
     """conf/model/<name>.yaml alone, checked against the schema: quicker than `compose` where many are needed."""
+    return deepcopy(_read_model(name))
+
+
+@cache
+def _read_model(name: str) -> ModelConfig:
     from omegaconf import OmegaConf
 
     file = resources.files("lamscope.conf") / "model" / f"{name}.yaml"
