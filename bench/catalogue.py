@@ -19,30 +19,34 @@ from typing import Any
 
 import pandas as pd
 
-from .config import Config, ModelConfig, options, read_model
+from .config import Config, ModelConfig, options, own_models, read_model
 from .durable import replacing, reporting
 from .gauge import KINDS, LR, gauge
 from .report.terminal import terminal
 from .report.zoo import SETS, print_table
 from .types import UserError
-from .weights import find, metadata
-from .zoo import build, prepare, weight_folders
+from .weights import find, metadata, shipped_folder
+from .zoo import build, prepare, source_hash, weight_folders
 
 COUNTS = ("multiply_adds", "activations", "receptive_field")
 MEASURED = [column for columns in KINDS.values() for column in columns]
 
 
-def names(chosen: str | None) -> list[str]:
-    """'edsr,rcan' → these, checked; None → all of conf/model."""
-    return options("model") if chosen is None else [read_model(name).name for name in chosen.split(",") if name]
+def models(chosen: str | None = None, own: str | None = None) -> list[ModelConfig]:
+    """'edsr,mine' → these, checked; None → all of conf/model. own: a user's folder, whose networks come after those."""
+    theirs = own_models(Path(own).expanduser()) if own else {}
+    names = [*options("model"), *theirs] if chosen is None else [name for name in chosen.split(",") if name]
+    return [theirs[name] if name in theirs else read_model(name) for name in names]
 
 
-def facts(chosen: list[str], folders: list[str | Path]) -> pd.DataFrame:
+def facts(chosen: list[ModelConfig], folders: list[str | Path]) -> pd.DataFrame:
     """One row per network: what its YAML says, and whether its weights are here. None where it is unknown."""
-    return pd.DataFrame([_facts(read_model(name), folders) for name in chosen])
+    return pd.DataFrame([_facts(model, folders) for model in chosen]).astype({"year": "Int64"})
 
 
-def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: str | None = None) -> pd.DataFrame:
+def catalogue(
+    config: Config, chosen: list[ModelConfig], measure: bool = False, redo: str | None = None
+) -> pd.DataFrame:
     """`facts` with counts and with what was measured on this device; measure: whatever is missing of that, now.
 
     redo: forget one kind of measurement (of `gauge.KINDS`) first. What fails, or needs a package that is not
@@ -58,8 +62,7 @@ def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: st
     about = describe(device, config.machine.precision)
     here = {key: about[key] for key in ("lamscope", "device", "threads", "precision")} | {"torch": torch.__version__}
     rows = []
-    for name in chosen:
-        model = read_model(name)
+    for model in chosen:
         found = _Found(Path(config.results) / "zoo", model, here)
         if redo:
             found.forget(KINDS[redo])
@@ -67,8 +70,9 @@ def catalogue(config: Config, chosen: list[str], measure: bool = False, redo: st
             _complete(found, config, measure)
         except UserError as error:
             print(f"lamscope: {error}", file=sys.stderr, flush=True)
-        rows.append({"name": name, **{key: found.values.get(key) for key in (*COUNTS, *MEASURED)}})
-    frame = facts(chosen, weight_folders(config.machine.weights)).merge(pd.DataFrame(rows, dtype=object), on="name")
+        parameters = found.values.get("parameters", model.n_parameters)
+        rows.append({"parameters": parameters, **{key: found.values.get(key) for key in (*COUNTS, *MEASURED)}})
+    frame = facts(chosen, weight_folders(config.machine.weights)).assign(**pd.DataFrame(rows, dtype=object))
     frame["lr"] = f"{LR[0]}×{LR[1]}"
     return frame.assign(device=here["device"], threads=here["threads"], precision=here["precision"])
 
@@ -77,15 +81,15 @@ def print_weights(config: Config) -> None:
     """Which weights are here and where they come from; below, the provenance that shipped files carry."""
     folders = weight_folders(config.machine.weights)
     print_table(
-        facts(names(None), folders), ["network", "file", "here", "trained on", "licence"], ["licence", "trained on"]
+        facts(models(), folders), ["network", "file", "here", "trained on", "licence"], ["licence", "trained on"]
     )
     console = terminal()
-    for name in names(None):
+    for model in models():
         with suppress(UserError):
-            path = find(replace(read_model(name), weights="auto"), folders)
+            path = find(replace(model, weights="auto"), folders)
             for i, (key, value) in enumerate(sorted(metadata(path).items() if path else [])):
                 if i == 0:
-                    console.print(f"\n[bold]{name}[/bold]")
+                    console.print(f"\n[bold]{model.name}[/bold]")
                 console.print(f"  {key}: {_short(value)}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -123,22 +127,33 @@ def _facts(model: ModelConfig, folders: list[str | Path]) -> dict[str, Any]:
 
 
 def _here(model: ModelConfig, folders: list[str | Path]) -> str:
-    """shipped | yes | no | wrong sha256: of the file that weights=auto stands for."""
+    """shipped | yes | no | wrong sha256: of the file that weights=auto stands for, or that a YAML of the user's names;
+    random where that is null."""
     try:
-        find(replace(model, weights="auto"), folders)
+        path = find(model, folders)
     except UserError as error:
         return "wrong sha256" if "sha256" in str(error) else "no"
-    return "shipped" if model.checkpoint.shipped else "yes"
+    if path is None:
+        return "random"
+    return "shipped" if model.checkpoint.shipped and path.parent == shipped_folder() else "yes"
 
 
 def _count(model: ModelConfig) -> dict[str, Any]:
+    """COUNTS, and the parameters of a network of the user's, whose YAML need not know them."""
     import torch
 
-    from .metrics.cost import cost
+    from .checkpoints import first_line
+    from .metrics.cost import cost, n_parameters
 
-    with torch.device("meta"):
-        net = build(model)
-    return asdict(cost(net, LR))
+    try:
+        with torch.device("meta"):
+            net = build(model)
+        found = asdict(cost(net, LR))
+    except UserError:
+        raise
+    except Exception as error:  # a network of the user's, which may do anything where there are no data
+        raise UserError(f"'{model.name}' cannot be counted without data: {first_line(error)}") from error
+    return found if model.name in options("model") else found | {"parameters": n_parameters(net)}
 
 
 def _complete(found: _Found, config: Config, measure: bool) -> None:
@@ -161,6 +176,8 @@ class _Found:
     def __init__(self, folder: Path, model: ModelConfig, here: dict[str, Any]) -> None:
         self.model = model
         identity = {"net": model.net, "wrappers": model.wrappers, "scale": model.scale, "lr": LR, **here}
+        with suppress(Exception):  # of a module that cannot be imported; building the network tells it
+            identity |= {"source": source} if (source := source_hash(model)) else {}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         self.file = folder / f"{model.name}-{digest[:10]}.json"
         self.identity = identity

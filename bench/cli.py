@@ -185,25 +185,28 @@ def view(arguments: list[str]) -> int:
 
 
 def zoo(arguments: list[str]) -> int:
-    """lamscope zoo [format=csv|md|json] [model=a,b] [measure=true] [redo=KIND] [machine.…=…]: the collection's table.
+    """lamscope zoo [--config-dir DIR] [model=a,b] [format=csv|md|json] [measure=true] [redo=KIND]: a table of networks.
 
     Facts, multiply-adds, activations and the receptive field by the paper's rule are there in seconds. measure=true
     adds what takes longer, network by network, each in a process of its own: memory, seconds of a forward pass, of the
     gradient and of LAM on this device, and the support of a pixel. Kept in results/zoo, so that a stopped measurement
-    goes on; redo=memory, passes, lam or support makes one again. `--format md` and `--measure` mean the same.
+    goes on; redo=memory, passes, lam or support makes one again. `--format md` and `--measure` mean the same. With
+    --config-dir the networks of that folder come after the collection's, or are those that model= names.
     """
     from .config import compose
 
-    own, others = own_settings(arguments, {"format", "model", "measure", "redo"})
+    own, others = own_settings(arguments, {"format", "model", "measure", "redo", "config-dir"})
     if own.get("measure", "false") not in ("true", "false"):
         raise UserError(f"measure is true or false, not '{own['measure']}'.")
     if own.get("format", "csv") not in ("csv", "md", "json"):
         raise UserError(f"A table has the format csv, md or json, not '{own['format']}'.")
     config = compose(others)
-    from .catalogue import catalogue, names
+    from .catalogue import catalogue, models
     from .report.zoo import show
 
-    frame = catalogue(config, names(own.get("model")), own.get("measure") == "true", own.get("redo"))
+    sys.path.append(os.getcwd())  # the code of a user's own network lies here; last, so that it hides nothing
+    chosen = models(own.get("model"), own.get("config-dir"))
+    frame = catalogue(config, chosen, own.get("measure") == "true", own.get("redo"))
     show(frame, own.get("format"))
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .comparison import against
-from .config import Config, instantiate
+from .config import Config, instantiate, refuse_lpips
 from .figures import newcomer as figure
 from .figures import style
 from .printable import as_file_name
@@ -39,6 +39,7 @@ def make_reference(runs: list[str], file: str | None) -> int:
 
 def measure(config: Config, reference: Reference) -> tuple[Path, str]:
     """Run one network as the reference was run; its cell and name. What cannot be compared is refused beforehand."""
+    refuse_lpips(config, "lamscope compare")
     require_protocol(reference, protocol(config.attribution, config.dataset, config.machine.precision))
     name = config.model.name
     if name in reference.models:

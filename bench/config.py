@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ FAMILIES = (
     "transformer",
     "conditional",
 )
+
+WITH_LPIPS = ("study", "psnr")  # tasks that measure what `metric` asks for
 
 
 @dataclass
@@ -121,6 +125,15 @@ def options(group: str) -> list[str]:
     return sorted(Path(p.name).stem for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
+def own_models(folder: Path) -> dict[str, ModelConfig]:
+    """The networks of a user's --config-dir, by the name of their YAML; one named as a network of conf/model is that
+    one, as it is for `run`. Raises UserError for a missing folder and for a YAML that the schema refuses."""
+    if not folder.is_dir():
+        raise UserError(f"There is no folder '{folder}' for --config-dir.")
+    names = sorted({file.stem for file in folder.glob("model/*.yaml")} - set(options("model")))
+    return {name: compose([f"model={name}"], folder).model for name in names}
+
+
 def suggest(word: str, choices: list[str]) -> str:
     """' Did you mean …?' when a choice is close, else an empty string."""
     close = difflib.get_close_matches(word, choices, n=1)
@@ -129,6 +142,11 @@ def suggest(word: str, choices: list[str]) -> str:
 
 def read_model(name: str) -> ModelConfig:
     """conf/model/<name>.yaml alone, checked against the schema: quicker than `compose` where many are needed."""
+    return deepcopy(_read_model(name))
+
+
+@cache
+def _read_model(name: str) -> ModelConfig:
     from omegaconf import OmegaConf
 
     file = resources.files("lamscope.conf") / "model" / f"{name}.yaml"
@@ -147,16 +165,17 @@ def register_schema() -> None:
     ConfigStore.instance().store(name="schema", node=Config, provider="lamscope")
 
 
-def compose(overrides: list[str] | None = None) -> Config:
+def compose(overrides: list[str] | None = None, own: Path | None = None) -> Config:
     """conf/ with overrides in Hydra's syntax, as dataclasses: compose(["model=imdn", "machine.device=cpu"]).
 
-    Raises UserError for an unknown name or key.
+    own: a folder of the user's beside conf/, what --config-dir names. Raises UserError for an unknown name or key.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    path = str(own.resolve()).replace("'", "\\'") if own else None
     try:
-        return _compose(overrides or [])
+        return _compose([*(overrides or []), *([f"hydra.searchpath=['file://{path}']"] if path else [])])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
 
@@ -185,8 +204,19 @@ def to_config(node: Any) -> Config:
     assert isinstance(config, Config)
     if config.model.family not in FAMILIES:
         raise UserError(f"Family '{config.model.family}' of '{config.model.name}' is none of {', '.join(FAMILIES)}.")
+    if config.task not in WITH_LPIPS:
+        refuse_lpips(config, f"The task '{config.task}'")
     config.model.name += variant(config.model)
     return config
+
+
+def refuse_lpips(config: Config, what: str) -> None:
+    """For what measures no LPIPS: a setting is never ignored. Raises UserError where it is asked for."""
+    if config.metric.lpips_weights or config.metric.lpips_linear:
+        raise UserError(
+            f"{what} measures no LPIPS: leave out metric.lpips_weights and metric.lpips_linear. A plain run and "
+            "experiment=psnr measure it, for runs that are finished too."
+        )
 
 
 def restore(stored: dict[str, Any], overrides: list[str]) -> Config:

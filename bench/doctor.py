@@ -141,7 +141,7 @@ def devices() -> Lines:
 def weights(config: Config) -> Lines:
     """Which networks can be loaded with their published weights."""
     try:
-        from .catalogue import facts, names
+        from .catalogue import facts, models
         from .zoo import weight_folders
     except Exception as error:  # as above: it needs torch
         yield Finding("weights", f"they cannot be looked at ({_line(error)})", "mend torch first")
@@ -152,7 +152,7 @@ def weights(config: Config) -> Lines:
             yield Finding(
                 str(folder), "there is no such folder", "machine.weights=FOLDER names one with official files"
             )
-    here = facts(names(None), folders).groupby("weights_here")["name"].agg(list)
+    here = facts(models(), folders).groupby("weights_here")["name"].agg(list)
     for state, what in (("shipped", "ship with lamscope"), ("yes", "are here")):
         if state in here.index:
             yield f"{len(here[state])} {what}: {', '.join(here[state])}"

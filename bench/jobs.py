@@ -36,7 +36,7 @@ class Jobs:
     def take(self, settings: Iterable[str], config: Any, outcome: Any) -> Failure | None:
         """Keep what came of a job: an `Outcome` of `launch`. settings: its overrides. config: None where it has none.
 
-        Returns what to say of it, if it has no result.
+        Returns the failure, if it is one, to be told: a mistake that an earlier job met too is not told twice.
         """
         self.config = config or self.config
         if outcome.ok:
@@ -46,8 +46,9 @@ class Jobs:
         left_out = self.pattern and outcome.untrained
         reason = f"{dict(_pairs(settings)).get('model')} is left out: it has no weights yet." if left_out else reason
         failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None, left_out)
+        known = failure.mistake and failure.reason in {one.reason for one in self.failures}
         (self.left_out if left_out else self.failures).append(failure)
-        return failure
+        return None if known else failure
 
     @property
     def exit_code(self) -> int:
@@ -57,14 +58,16 @@ class Jobs:
         return 2 if all(failure.mistake for failure in self.failures) else 1
 
     def summary(self, verb: Iterable[str], arguments: Iterable[str]) -> list[str]:
-        """Which jobs of a sweep failed, why, and the commands that run just those; nothing for a single job. And which
-        networks were left out.
+        """Which jobs of a sweep failed, why, and the commands that run just those; nothing for a single job, nor where
+        one mistake, told already, kept all of them from running. And which networks were left out.
 
         verb: the words of the command before its settings. arguments: its settings, of which those that are Hydra's
         (a launcher, a folder of configurations) go into the new command too.
         """
         total = len(self.results) + len(self.failures)
         if total < 2 or not self.failures:
+            return self._said_of_left_out()
+        if not self.results and all(one.mistake and one.reason == self.failures[0].reason for one in self.failures):
             return self._said_of_left_out()
         told = [dict(_pairs(failure.settings)) for failure in self.failures]
         varied = [key for key in told[0] if len({one.get(key) for one in told}) > 1] or [*told[0]][:1]

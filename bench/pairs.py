@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import stored_images
+from . import image_files
 from .data import Dataset, FolderDataset, Source, images_of, unique_names
 from .downsampling import DOWNSAMPLING
 from .images import natural_key
@@ -76,13 +76,13 @@ class StoredSource(Source):
         return height, width
 
     def read(self) -> NDArray[np.uint8]:
-        image = stored_images.image(self.file, "hr", self.name, self.row)
+        image = image_files.image(self.file, "hr", self.name, self.row)
         if image is None:
             raise UserError(f"{self.file} has no HR image '{self.name}'.")
         return image
 
     def read_lr(self) -> NDArray[np.uint8] | None:
-        return stored_images.image(self.file, "lr", self.name, self.row)
+        return image_files.image(self.file, "lr", self.name, self.row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class HDF5Dataset(Dataset):
         return Path(str(self.path)).expanduser()
 
     def _all_sources(self) -> list[Source]:
-        found = stored_images.listing(self.file)
+        found = image_files.listing(self.file)
         names: list[str] = found["names"]
         if found["rows"]:
             return [StoredSource(name, self.file, row=i) for i, name in enumerate(names)]

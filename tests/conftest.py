@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from functools import cache
@@ -56,6 +57,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("shared") or "shared" in getattr(item, "fixturenames", ()):
             item.add_marker(absent)
+
+
+def pytest_collection_finish():
+    """Every job ends with a full garbage collection, which need not look again at torch, pandas and the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

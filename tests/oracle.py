@@ -6,12 +6,15 @@ golden/networks.npz holds what the authors' code computes with these weights on 
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
+import json
 import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +104,16 @@ SLOW = {
 
 def model_config(name: str, **overrides: Any) -> ModelConfig:
     """conf/model/<name>.yaml, or a user's file, resolved and checked against the schema. overrides: of its own keys."""
+    read = _read.__wrapped__ if name.endswith(".yaml") else _read  # a user's file may change
+    return copy.deepcopy(read(name, json.dumps(overrides)))
+
+
+@cache
+def _read(name: str, overrides: str) -> ModelConfig:
     file = Path(name) if name.endswith(".yaml") else _conf() / "model" / f"{name}.yaml"
     node = OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(file))
     root = OmegaConf.create({"model": node})
-    for key, value in overrides.items():
+    for key, value in json.loads(overrides).items():
         OmegaConf.update(root, f"model.{key}", value)
     model = root.model
     assert isinstance(model, DictConfig)

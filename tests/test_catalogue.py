@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import sys
 
 import pandas as pd
 import pytest
 import torch
 from rich.console import Console
 
-from lamscope.catalogue import catalogue, facts
+from lamscope.catalogue import catalogue, facts, models
 from lamscope.cli import main
 from lamscope.config import compose, options
 from lamscope.metrics.cost import cost
@@ -66,7 +68,7 @@ def test_the_support_does_not_fade_with_depth():
 
 
 def test_facts_are_complete_and_unknown_is_unknown():
-    frame = facts(options("model"), [])
+    frame = facts(models(), [])
     assert list(frame.name) == options("model")
     assert frame[["title", "authors", "venue", "year", "family", "parameters", "paper", "code"]].notna().all().all()
     rows = frame.set_index("name")
@@ -77,24 +79,24 @@ def test_facts_are_complete_and_unknown_is_unknown():
 
 def test_weights_are_looked_for_in_the_folders(tmp_path):
     (tmp_path / "IMDN_x4.pth").write_bytes(b"something else")
-    assert facts(["imdn"], [tmp_path]).weights_here[0] == "wrong sha256"
+    assert facts(models("imdn"), [tmp_path]).weights_here[0] == "wrong sha256"
 
 
 def test_counts_are_kept_and_measurements_of_another_device_are_not_shown(tmp_path):
     config = compose([f"results={tmp_path}"])
-    row = catalogue(config, ["espcn"]).iloc[0]
+    row = catalogue(config, models("espcn")).iloc[0]
     assert (row.multiply_adds, row.activations) == (64 * 64 * (3 * 64 * 25 + 64 * 32 * 9 + 32 * 48 * 9), 4096 * 144)
     assert row.forward_s is None
     (file,) = (tmp_path / "zoo").iterdir()
     kept = json.loads(file.read_text())
     kept["found"] |= {"forward_s": 1.5, "activations": 7}
     file.write_text(json.dumps(kept))
-    again = catalogue(config, ["espcn"]).iloc[0]
+    again = catalogue(config, models("espcn")).iloc[0]
     assert (again.forward_s, again.activations) == (1.5, 7)
     config.machine.precision = "fp64"
-    assert catalogue(config, ["espcn"]).iloc[0].forward_s is None
+    assert catalogue(config, models("espcn")).iloc[0].forward_s is None
     with pytest.raises(UserError, match="memory, passes, lam, support"):
-        catalogue(config, ["espcn"], redo="everything")
+        catalogue(config, models("espcn"), redo="everything")
 
 
 def zoo(capsys, *arguments):
@@ -116,6 +118,70 @@ def test_the_table_in_every_format(tmp_path, monkeypatch, capsys):
     assert "| edsr_lite | residual | 233 K | 1.46 G | 5.18 M | 43 | ? | ? |" in page and "nan" not in page
 
 
+OWN = {
+    "mine": "name: mine\nnet: {_target_: my_net.Net}\nweights: mine.pth\n",
+    "deeper": "defaults: [edsr_lite]\nname: deeper\nnet: {n_blocks: 20}\nweights: null\n",
+    "absent": "name: absent\nnet: {_target_: nowhere.Net}\n",
+    "looking": "name: looking\nnet: {_target_: my_net.Looking}\n",
+    "fsrcnn": "name: hidden\nnet: {_target_: my_net.Net}\n",  # the collection's own comes first, as in a run
+}
+CODE = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self): super().__init__(nn.Conv2d(3, 48, SIZE, padding="same"), nn.PixelShuffle(4))
+class Looking(Net):
+    def forward(self, x): return super().forward(x) if x.mean() > 0 else x
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder with a user's networks, in which the command is given; its configuration folder has an awkward name."""
+    folder = tmp_path / "it's [my], conf" / "model"
+    folder.mkdir(parents=True)
+    for name, text in OWN.items():
+        (folder / f"{name}.yaml").write_text(text)
+    (tmp_path / "my_net.py").write_text(CODE.replace("SIZE", "5"))
+    (tmp_path / "mine.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    yield folder.parent.name
+    sys.modules.pop("my_net", None)
+
+
+def test_a_users_networks_come_after_the_collection(own, capsys):
+    assert [model.name for model in models(None, own)] == [*options("model"), "absent", "deeper", "looking", "mine"]
+    chosen = "model=mine,deeper,absent,looking,fsrcnn"
+    assert main(["zoo", "--config-dir", own, chosen, "format=json"]) == 0
+    said = capsys.readouterr()
+    mine, deeper, absent, looking, known = json.loads(said.out)
+    assert (mine["parameters"], mine["receptive_field"], mine["weights_here"]) == (3 * 48 * 25 + 48, 5, "yes")
+    assert deeper["parameters"] == 454_915 and deeper["weights_here"] == "random" and deeper["year"] == 2017
+    assert known["name"] == "fsrcnn" and known["weights_here"] == "shipped"
+    assert absent["multiply_adds"] is looking["multiply_adds"] is None and absent["year"] is None
+    told = said.err.splitlines()
+    assert len(told) == 2 and "nowhere.Net" in told[0] and "'looking' cannot be counted without data" in told[1]
+    page = zoo(capsys, f"--config-dir={own}", "model=mine", "format=md")
+    assert "| mine | plain | 3.65 K | 14.7 M | 197 K | 5 |" in page and "None" not in page and "nan" not in page
+
+
+def test_the_count_of_a_network_whose_code_changed_is_made_again(own, capsys, tmp_path):
+    for size in (5, 3):
+        (tmp_path / "my_net.py").write_text(CODE.replace("SIZE", str(size)))
+        importlib.invalidate_caches()
+        sys.modules.pop("my_net", None)
+        (row,) = json.loads(zoo(capsys, "--config-dir", own, "model=mine", "format=json"))
+        assert row["receptive_field"] == size
+
+
+def test_what_is_wrong_with_a_users_folder_is_one_sentence(own, capsys, tmp_path):
+    (tmp_path / own / "model" / "mine.yaml").write_text("nmae: mine\n")
+    for folder, message in (("nowhere", "no folder 'nowhere' for --config-dir"), (own, "no setting 'model.nmae'")):
+        assert main(["zoo", f"--config-dir={folder}"]) == 2
+        said = capsys.readouterr()
+        assert message in said.err and said.out == "" and len(said.err.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_one_network_is_measured_in_processes_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -127,13 +193,13 @@ def test_one_network_is_measured_in_processes_of_its_own(tmp_path, monkeypatch, 
 
 
 def test_the_page_names_its_command_and_device(tmp_path):
-    page = markdown(catalogue(compose([f"results={tmp_path}", "machine.threads=1"]), ["espcn"]))
+    page = markdown(catalogue(compose([f"results={tmp_path}", "machine.threads=1"]), models("espcn")))
     assert "`lamscope zoo measure=true machine.threads=1 format=md`" in page and "1 thread," in page
 
 
 def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_number(monkeypatch):
     found = {"multiply_adds": [1.5e9, None], "receptive_field": 43, "support": "global", "gradient_mib": 1234.5}
-    frame = facts(["edsr_lite", "rcan_lite"], []).assign(**found, lam_s=0.1, lam_how="timed")
+    frame = facts(models("edsr_lite,rcan_lite"), []).assign(**found, lam_s=0.1, lam_how="timed")
     shown = {}
     for width in (60, 80, 200):
         console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)

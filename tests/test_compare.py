@@ -98,6 +98,7 @@ REFUSED = [
     (["model.scale=2", "model.net.scale=2"], "mine is ×2"),
     (["reference=nowhere.csv"], "nowhere.csv"),
     (["reference=my/model/mine.yaml"], "is no reference"),
+    (["metric.lpips_weights=alexnet.pth"], "lamscope compare measures no LPIPS: leave out metric.lpips_weights"),
     (["reference="], "The test set is images in this run and shipped in shipped_lam.csv"),
 ]
 

@@ -118,12 +118,12 @@ def broken(kind):
     ("kind", "fragment"),
     [
         ("absent", "no file 'c.npz'"),
-        ("text", "no NumPy file"),
+        pytest.param("text", "no NumPy file", marks=pytest.mark.slow),
         ("code", "no NumPy file"),
-        ("array", "no NumPy file"),
+        pytest.param("array", "no NumPy file", marks=pytest.mark.slow),
         ("missing", "no condition for the image 'b'"),
         ("short", "the shape (9,); the network takes (10,) or (10, 16, 20)"),
-        ("map", "the shape (10, 4, 4)"),
+        pytest.param("map", "the shape (10, 4, 4)", marks=pytest.mark.slow),
         ("nan", "all finite numbers"),
     ],
 )

@@ -22,9 +22,31 @@ def test_compose_gives_dataclasses_and_leaves_hydra_as_it_was():
     assert type(config.model.net) is dict
 
 
-@pytest.mark.parametrize("name", options("model"))
+LITE = [pytest.param(name, marks=pytest.mark.slow) for name in options("model") if name.endswith("_lite")]
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name in options("model") if not name.endswith("_lite")), *LITE, "edsr_lite"]
+)
 def test_a_model_read_alone_is_the_model_composed(name):
     assert read_model(name) == compose([f"model={name}"]).model
+
+
+def test_what_measures_no_lpips_refuses_its_settings():
+    """Each experiment but psnr, and those that are plain runs."""
+    weights = "metric.lpips_weights=alexnet.pth"
+    measuring = {name for name in options("experiment") if _accepts([f"experiment={name}", weights])}
+    assert measuring == {"psnr", "quickstart", "fig7c_edsr", "fig7c_fsrcnn"} and _accepts([weights])
+    assert not _accepts(["task=speed", "metric.lpips_linear=linear.pth"])
+
+
+def _accepts(overrides):
+    try:
+        return bool(compose(overrides))
+    except UserError as error:
+        if "measures no LPIPS: leave out metric.lpips_weights" in str(error):
+            return False
+        raise
 
 
 def test_a_scale_reaches_the_network():

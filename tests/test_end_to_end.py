@@ -12,6 +12,7 @@ from test_cli import save_image
 
 from lamscope import read_records
 from lamscope.agreement import differences
+from lamscope.cli import main
 
 COMMAND = [sys.executable, "-m", "lamscope"]
 
@@ -30,7 +31,8 @@ def lamscope(*arguments, cwd):
     return out
 
 
-def test_a_sweep_leaves_records_a_ranking_and_figures_and_resumes(tmp_path):
+def test_a_sweep_leaves_records_a_ranking_and_figures_and_resumes(tmp_path, monkeypatch):
+    """The real command; then the same in this process, to which every file must be what it looks for."""
     sweep = ("-m", "model=fsrcnn,edsr_lite", "dataset.limit=2", "attribution.n_steps=3", "results=out")
     out = lamscope(*sweep, cwd=tmp_path)
     assert "fsrcnn" in out and "edsr_lite" in out
@@ -43,7 +45,8 @@ def test_a_sweep_leaves_records_a_ranking_and_figures_and_resumes(tmp_path):
             assert len(list((tmp_path / "out").rglob(f"{figure}*.{suffix}"))) == 1
     assert list((tmp_path / "out").rglob("lam_grid*.png"))
     files = {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in (tmp_path / "out" / "runs").rglob("*.h5")}
-    lamscope(*sweep, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main([*sweep, "figures=[]"]) == 0
     assert {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in (tmp_path / "out" / "runs").rglob("*.h5")} == files
 
 

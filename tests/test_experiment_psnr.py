@@ -48,7 +48,7 @@ def test_the_command_measures_what_is_here_and_says_what_is_not(lamscope, tmp_pa
         expected.append(psnr(to_image(sr), sample.hr, shave=4, channels="rgb"))
     assert frame.psnr_rgb["fsrcnn"] == pytest.approx(np.mean(expected), abs=1e-6)
     assert "bicubic ×4" in frame.index and np.isnan(frame.published_psnr["fsrcnn"])
-    assert "No weights here, so not measured: imdn." in out
+    assert "No weights here, so not measured: imdn." in out and "LPIPS" not in out
     assert (tmp_path / "results" / "tables" / "psnr_images.tex").read_text().count(r"\midrule") == 2
     code, _, err = lamscope("run", "experiment=psnr", "model=imdn", "dataset=folder", "dataset.path=images")
     assert code == 2 and "machine.weights=FOLDER" in err

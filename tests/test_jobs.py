@@ -14,6 +14,7 @@ from lamscope.arguments import flags_and_settings
 from lamscope.cli import main
 from lamscope.interruption import Stopped, orderly, undisturbed
 from lamscope.jobs import Failure, Jobs, commands, hydras
+from lamscope.launch.work import Outcome
 
 
 def failure(*settings, reason="no", mistake=True):
@@ -60,6 +61,18 @@ def test_exit_codes_and_summary():
         "  lamscope run -m model=a,b seed=0",
     ]
     assert Jobs(failures=[failure("model=a")]).summary(["run"], []) == []  # one job has said it all
+
+
+def test_one_mistake_that_stops_all_jobs_is_one_line(capsys):
+    """So is it told once of several, which the last lines then name."""
+    assert main(["run", "-m", "model=fsrcnn,espcn", "task=speed", "metric.lpips_weights=alexnet.pth"]) == 2
+    assert (told := capsys.readouterr().err).count("\n") == 1 and "'speed' measures no LPIPS" in told
+    jobs = Jobs(results=[1])
+    assert [jobs.take([f"model={m}"], None, Outcome(mistake="no")) for m in "ab"] == [failure("model=a"), None]
+    assert jobs.summary(["run"], [])[:3] == ["2 of 3 jobs failed:", "  model=a: no", "  model=b: no"]
+    broken = Jobs()
+    assert all(broken.take([f"model={m}"], None, Outcome(failure="died")) for m in "ab")
+    assert broken.summary(["run"], [])[0] == "2 of 2 jobs failed:"
 
 
 def test_a_sweep_says_what_failed_and_its_command_repeats_that(tmp_path, monkeypatch, capsys):

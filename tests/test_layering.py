@@ -27,7 +27,7 @@ DATA = (
     "data",
     "standard",
     "pairs",
-    "stored_images",
+    "image_files",
     "conditions",
     "images",
     "downsampling",

@@ -50,7 +50,7 @@ SMALL = {
 }
 SIZE = (15, 17)
 SMALLER = {"NLRN": (5, 6)}  # attends over all pixels at SR size: a cost of their number squared
-SCALES = (2, 3, 4, 8)
+SCALES = (2, pytest.param(3, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow))
 
 each_model = pytest.mark.parametrize("name", runnable(registered()))
 

@@ -127,6 +127,7 @@ def test_the_page_needs_nobody_else(site):
     out = site / "out"
     index = (out / "index.html").read_text("utf-8")
     assert "http" not in index.replace("http-equiv", "") and len(index) < 5_000_000
+    assert index.startswith("<!doctype html>") and "<title>lamscope report</title>" in index and "$" not in index
     for file in out.glob("assets/*.*"):
         if file.name not in ("plotly.min.js", "data.js"):
             text = file.read_text("utf-8")

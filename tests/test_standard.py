@@ -28,7 +28,7 @@ def lay_out(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> list[Path]:
     """Black images of these (width, height)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, size in sizes.items():
-        Image.new("L", size).save(folder / name)  # what is read of it is its header
+        Image.new("L", size).save(folder / name, compress_level=1)  # what is read of it is its header
     return sorted(folder.iterdir())
 
 

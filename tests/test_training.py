@@ -7,6 +7,7 @@ import json
 import tarfile
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -370,19 +371,20 @@ def test_fsrcnn_begins_as_an_interpolation():
 
 
 SHIPPED = [name for name in options("model") if read_model(name).checkpoint.shipped]
+lite_recipe = cache(lambda: compose(["train=lite"]).train)
 
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_weights_say_where_they_come_from(model: str):
-    file = weights.find(compose([f"model={model}"]).model)
+    file = weights.find(read_model(model))
     assert file is not None and file.parent == weights.shipped_folder()
     said = weights.metadata(file)
     assert said["model"] == model and said["dataset"] == "photos_crops480"
     assert all(json.loads(said["sources"])[0][key] for key in ("source", "terms", "images"))
-    assert json.loads(said["net"])["net"] == compose([f"model={model}"]).model.net
+    assert json.loads(said["net"])["net"] == read_model(model).net
     assert int(said["updates"]) >= json.loads(said["recipe"])["save_every"]
     if model.endswith("_lite"):  # the equal-budget zoo: one recipe, to its end
-        recipe = compose(["train=lite"]).train
+        recipe = lite_recipe()
         told = json.loads(said["recipe"])
         assert {key: told[key] for key in ("batch", "patch", "updates", "lr", "schedule", "loss", "ema")} == {
             key: recipe[key] for key in ("batch", "patch", "updates", "lr", "schedule", "loss", "ema")

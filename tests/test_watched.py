@@ -119,7 +119,7 @@ def test_threads_and_forks_do_not_take_each_others_answers(reader):
 
 
 def _asks_in_a_fork(folder, queue):
-    from lamscope.stored_images import listing
+    from lamscope.image_files import listing
 
     try:
         listing(folder / "set.h5")

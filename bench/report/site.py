@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..maps import numbered
 from ..store import read_tensors
 from ..version import __version__
 from . import pictures, summary
+from .document import document, folder
 from .findings import Chapter
 from .gather import Part
 from .tables import write_text
@@ -53,7 +53,8 @@ def build(chapters: Sequence[Chapter], out: Path, workers: int | None = None) ->
         shutil.rmtree(assets, ignore_errors=True)
         os.replace(new, assets)
         with replacing(out / "index.html") as temporary:
-            temporary.write_text(_source("index.html"), encoding="utf-8")
+            body = (folder() / "index.html").read_text("utf-8")
+            temporary.write_text(document("report", ["assets/style.css"], body), encoding="utf-8")
     return out / "index.html"
 
 
@@ -101,14 +102,6 @@ def _write_frame(parts: list[dict[str, Any]], assets: Path) -> None:
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     write_text(assets / "data.js", f"lamscope.data = {text};\n")
     write_text(assets / "plotly.min.js", get_plotlyjs())
-    for entry in sorted(_folder().iterdir(), key=lambda entry: entry.name):
+    for entry in sorted(folder().iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith((".js", ".css")):
             write_text(assets / entry.name, entry.read_text("utf-8"))
-
-
-def _folder() -> Any:
-    return resources.files("lamscope.report") / "page"
-
-
-def _source(name: str) -> str:
-    return (_folder() / name).read_text("utf-8")

@@ -129,7 +129,7 @@ def _lam(row: dict[str, Any]) -> str:
 
 
 def _paper(row: dict[str, Any]) -> str:
-    return f"[{row['title']}]({row['paper']}), {row['venue']}"
+    return f"[{row['title']}]({row['paper']}), {row['venue']}" if row["paper"] else row["title"] or UNKNOWN
 
 
 def _weights(row: dict[str, Any]) -> str:

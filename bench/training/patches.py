@@ -20,7 +20,7 @@ import torch
 
 from ..downsampling import crop_to_multiple, matlab
 from ..durable import locked, replacing
-from ..stored_images import PATCHES, training_images
+from ..image_files import PATCHES, training_images
 from ..types import UserError
 from .photos import photos
 
@@ -102,7 +102,7 @@ def _credits(manifest: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Description:
-    """What a patches file says of itself, and where its images lie: see `stored_images.training_images`."""
+    """What a patches file says of itself, and where its images lie: see `image_files.training_images`."""
 
     dataset: str
     sha256: str

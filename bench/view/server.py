@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from ..config import Config, instantiate, options, read_model
 from ..figures import style
+from ..report.document import document
 from ..report.summary import colour_tables
 from ..types import UserError, Window
 from ..version import __version__
@@ -35,7 +36,6 @@ from .work import Worker
 LOOPBACK = ("127.0.0.1", "localhost")
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css", "js": "text/javascript"}
 FILES = {  # what the page is made of: name → package that holds it
-    "view.html": "lamscope.view",
     "view.js": "lamscope.view",
     "view.css": "lamscope.view",
     "style.css": "lamscope.report",
@@ -82,7 +82,7 @@ def application(config: Config, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
     names = {network["name"] for network in known}
 
     async def index(request: Request) -> Response:
-        return _file("view.html")
+        return _answer(document("view", ["/assets/style.css", "/assets/view.css"], _source("view.html")), "html")
 
     async def asset(request: Request) -> Response:
         return _file(request.path_params["name"])
@@ -221,9 +221,16 @@ def _file(name: str) -> Response:
     package = FILES.get(name)
     if package is None:
         return Response("There is no such file.", 404)
-    text = (resources.files(package) / "page" / name).read_text("utf-8")
+    return _answer(_source(name, package), name.rpartition(".")[2])
+
+
+def _source(name: str, package: str = "lamscope.view") -> str:
+    return (resources.files(package) / "page" / name).read_text("utf-8")
+
+
+def _answer(text: str, kind: str) -> Response:
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
-    return Response(text, media_type=KINDS[name.rpartition(".")[2]], headers=headers)
+    return Response(text, media_type=KINDS[kind], headers=headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
