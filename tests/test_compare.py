@@ -88,10 +88,10 @@ def test_a_new_network_lands_among_stored_ones(place, lamscope):
 
 REFUSED = [
     (["attribution.n_steps=5"], "attribution.n_steps is 5 in this run and 3 in stored.csv"),
-    (["attribution.detector.channels=y"], "attribution.detector.channels"),
+    pytest.param(["attribution.detector.channels=y"], "attribution.detector.channels", marks=pytest.mark.slow),
     (["dataset.window.size=8"], "dataset.window.size is 8"),
-    (["dataset.downsampling=pil"], "dataset.downsampling"),
-    (["machine.precision=bf16"], "precision is bf16"),
+    pytest.param(["dataset.downsampling=pil"], "dataset.downsampling", marks=pytest.mark.slow),
+    pytest.param(["machine.precision=bf16"], "precision is bf16", marks=pytest.mark.slow),
     (["dataset.limit=1"], "1 images, stored.csv has 2"),
     (["model.name=old_a"], "holds a old_a already"),
     (["model.channels=y"], "mine computes y, the networks of stored.csv rgb"),

@@ -10,6 +10,7 @@ import pytest
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from test_figures import CASES, check_page, make_entries, make_records, picture, texts
+from tiers import tiered
 
 from lamscope.figures import (
     area_of_interest,
@@ -92,14 +93,20 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("case", DRAWN)
+BETWEEN = ["heat map, few", "ranks, three", "distances", "sweep", "areas alone", "areas, one column"]
+
+
+@pytest.mark.parametrize("case", tiered(DRAWN, BETWEEN))
 def test_everything_is_on_the_page(case):
     fig = DRAWN[case]()
     assert fig.get_figwidth() <= style.DOUBLE + 0.01 and fig.get_figheight() < 9
     check_page(fig)
 
 
-@pytest.mark.parametrize("case", ["heat map, few", "ranks, three", "distances", "sweep", "one area", "difference"])
+EQUAL = ["heat map, few", "ranks, three", "distances", "sweep", "one area", "difference"]
+
+
+@pytest.mark.parametrize("case", tiered(EQUAL, ["ranks, three", "distances", "sweep", "difference"]))
 def test_equal_data_give_equal_pixels(case):
     assert np.array_equal(picture(DRAWN[case]()), picture(DRAWN[case]()))
 

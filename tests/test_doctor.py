@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from test_cli import save_image
+from tiers import tiered
 
 from lamscope.cli import main
 from lamscope.durable import is_held, locked
@@ -143,8 +144,10 @@ DAMAGES = {
     "renamed": (lambda p: p.rename(p.with_name("fsrcnn-0123456789.h5")), "not the one in the file's name"),
 }
 
+SLOW = ["bits of a record", "bits of the provenance", "empty", "no column", "newer"]
 
-@pytest.mark.parametrize("kind", DAMAGES)
+
+@pytest.mark.parametrize("kind", tiered(DAMAGES, SLOW))
 def test_damage_is_named_with_what_to_do(run, capsys, kind):
     harm, expected = DAMAGES[kind]
     harm(fsrcnn(run))

@@ -14,6 +14,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from tiers import tiered
 
 from lamscope.config import FAMILIES, options
 from lamscope.figures import di_per_image, labels, lam_grid, panels, psnr_vs_di, seeds, style
@@ -122,7 +123,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", tiered(CASES, ["some", "one network"]))
 @pytest.mark.parametrize("figure", [di_per_image, psnr_vs_di])
 def test_everything_is_on_the_page(figure, case):
     fig = figure.draw(CASES[case]).get_figure()

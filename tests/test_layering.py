@@ -244,6 +244,7 @@ def test_from_the_store_on_nobody_imports_torch():
     assert_none(wrong)
 
 
+SLOW = pytest.mark.slow
 LIGHT = [n for n in MODULES if layer(n) in WITHOUT_TORCH or n in (OURS, "lamscope.cli", "lamscope.types")]
 
 
@@ -254,7 +255,7 @@ LIGHT = [n for n in MODULES if layer(n) in WITHOUT_TORCH or n in (OURS, "lamscop
         pytest.param("from lamscope import options; assert options('model')", id="options"),
         pytest.param("from lamscope.cli import main; assert main(['--help']) == 0", id="help"),
         pytest.param("from lamscope.cli import main; assert main(['run', 'model=nosuch']) == 2", id="wrong option"),
-        pytest.param("from lamscope.cli import main; assert main(['run', 'sede=1']) == 2", id="typo"),
+        pytest.param("from lamscope.cli import main; assert main(['run', 'sede=1']) == 2", id="typo", marks=SLOW),
         pytest.param("from lamscope.cli import main; assert main(['compare', 'seed=x']) == 2", id="compare"),
     ],
 )

@@ -23,6 +23,7 @@ def run(tmp_path, monkeypatch, capfd):
     return command
 
 
+@pytest.mark.slow
 def test_a_run_stores_a_row_that_says_why_and_no_map(run, tmp_path):
     code, _, said = run("run", "model=swinir_light", *TRANSFORMER)
     assert code == 2 and f"not applicable: {REASON}" in said and "Traceback" not in said

@@ -188,6 +188,7 @@ def test_a_file_of_trainings_that_holds_anything_else_is_refused(name: str, chan
         bundle.unpack(file, tmp_path / "root")
 
 
+@pytest.mark.slow
 def test_half_precision_scales_its_loss_and_continues_the_same(photos: Path, tmp_path: Path):
     fp16 = ("train.autocast=fp16", "train.ema=0.5")
     run = train(compose([*overrides(photos, tmp_path / "a", *fp16), "train.minutes=1e-9"]))
