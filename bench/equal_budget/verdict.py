@@ -90,7 +90,7 @@ def _said(runs: Runs, found: pd.DataFrame) -> list[str]:
             sure = np.isfinite(row.both_low)
             lines.append(
                 f"{row.kind.capitalize()} {row.value:.2f}"
-                + (f" [{row.both_low:.2f}, {row.both_high:.2f}]" if sure else "")
+                + (f" [{row.both_low:z.2f}, {row.both_high:z.2f}]" if sure else "")
             )
     n_images = len(runs.by_image["di"])
     return [line.replace("-", "−") for line in lines] + [f"{n_images} image{'s' if n_images > 1 else ''}"]

@@ -74,7 +74,9 @@ def rich_table(table: pd.DataFrame, width: int, plain: bool = False) -> Table:
 
 def interval(low: float, high: float, digits: int = 2) -> str:
     """'3.10 – 4.25', or '–' where one image allows none."""
-    return f"{low:.{digits}f} – {high:.{digits}f}" if math.isfinite(low) and math.isfinite(high) else "–"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "–"
+    return " – ".join(f"{end:z.{digits}f}" for end in (low, high))  # z: no -0.00
 
 
 def count(number: float) -> str:
