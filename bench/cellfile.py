@@ -120,13 +120,13 @@ def lasting(value: Any) -> Any:
 # ── parts ──
 
 
-def pack_part(meta: dict[str, Any], tensors: dict[str, np.ndarray]) -> memoryview:
+def pack_part(meta: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
     """The bytes of a part. meta: index, name, records, provenance, tensors (name → dtype, shape)."""
     buffer = io.BytesIO()
     text = np.frombuffer(to_json({"schema": SCHEMA_VERSION, **meta}).encode(), np.uint8)
     arrays: dict[str, Any] = {"meta": text, **{f"tensor_{name}": value for name, value in tensors.items()}}
     np.savez(buffer, **arrays)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def read_part(path: Path, whole: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
