@@ -131,13 +131,13 @@ def draw_cascade(rows: pd.DataFrame) -> Axes:
     part = rows[(rows["criterion"] == "randomisation") & rows["x"].notna()]
     means = part.groupby(["model", "method", "x"])["value"].mean()
     models = sorted(means.index.unique("model"))
-    columns = min(len(models), 2)
+    columns = 2 if len(models) == 4 else min(len(models), 3)
     first = style.new_axes(style.DOUBLE, 0.5 + 1.9 * -(-len(models) // columns))
     fig = style.page(first)
     first.remove()
     with style.paper():
         grid = fig.subplots(-(-len(models) // columns), columns, sharex=True, sharey=True, squeeze=False)
-        for ax, model in zip(grid.flat, models, strict=False):
+        for k, (ax, model) in enumerate(zip(grid.flat, models, strict=False)):
             for name in sorted(means[model].index.unique("method"), key=lambda m: (m in METHODS, m == "lam")):
                 colour, line = METHODS.get(name, (style.FAINT, "-"))
                 curve = means[model, name]
@@ -146,6 +146,7 @@ def draw_cascade(rows: pd.DataFrame) -> Axes:
             ax.set_title(style.label(model))
             ax.set_xlim(0, 100)
             ax.set_xticks([0, 25, 50, 75, 100])
+            ax.tick_params(labelbottom=k + columns >= len(models))  # where no panel is below
             ax.grid()
         for ax in grid.flat[len(models) :]:
             ax.set_axis_off()
