@@ -14,6 +14,7 @@ from .checkpoints import metadata as metadata
 from .checkpoints import read as read
 from .config import ModelConfig
 from .fetch import cached
+from .printable import printable
 from .types import NotTrained, UserError, WeightsMissing
 
 
@@ -90,7 +91,7 @@ def load_into(core: nn.Module, state: dict[str, Tensor], source: str, name: str)
         IndexError,
         RuntimeError,
     ) as error:  # of names and shapes that only the right file has
-        raise UserError(f"{source} does not fit '{name}': {first_line(error)}") from error
+        raise UserError(f"{source} does not fit '{name}': {printable(first_line(error))}") from error
     try:
         result = core.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -103,4 +104,4 @@ def load_into(core: nn.Module, state: dict[str, Tensor], source: str, name: str)
 
 def _some(items: list[str], n: int = 3) -> str:
     more = f" and {len(items) - n} more" if len(items) > n else ""
-    return "; ".join(item.rstrip(".") for item in items[:n]) + more
+    return "; ".join(printable(item.rstrip(".")) for item in items[:n]) + more
