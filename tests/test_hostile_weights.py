@@ -11,6 +11,7 @@ import pytest
 import torch
 from hostile import hostile_checkpoints, memory_bombs, tampered, zipped
 
+from lamscope import load_model
 from lamscope.cli import main
 from lamscope.types import UserError
 
@@ -162,9 +163,9 @@ def test_the_command_says_one_line(tmp_path, state, capsys):
         assert "wants to execute code (__builtin__.exec)" in said[-1] and not mark.exists()
 
 
-def test_names_of_weights_cannot_write_to_a_terminal(tmp_path, state, capsys):
+def test_names_of_weights_cannot_write_to_a_terminal(tmp_path, capsys):
     file = tmp_path / "net.pth"
-    torch.save({**state, "a\nb\x1b[2J": torch.zeros(1)}, file)
+    torch.save({**load_model("edsr_lite").core.state_dict(), "a\nb\x1b[2J": torch.zeros(1)}, file)
     assert main(["run", "model=edsr_lite", f"model.weights={file}", f"results={tmp_path}"]) == 2
     err = capsys.readouterr().err
     assert r"unexpected a\nb\x1b[2J" in err and "\x1b" not in err and err.count("\n") == 1
