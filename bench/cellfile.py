@@ -17,10 +17,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +25,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from . import hdf5
 from .durable import Sink
+from .printable import first_line
 from .types import UserError
-from .zips import array_of, require_stored
+from .zips import DAMAGE, array_of, require_stored
 
 FORMAT = "lamscope cell"
 SCHEMA_VERSION = 1
@@ -88,9 +84,6 @@ TENSORS = {  # axes, unit, description
 NO_IMAGES = ("failed", "not applicable")  # the status of a cell that is one row and has no images
 # what may differ between two runs that agree: the machine, times, and settings that decide no number
 VOLATILE_KEYS = ("host", "started", "command", "results", "on_existing", "progress", "shard")
-
-# what h5py, zipfile, NumPy and json raise when bytes are wrong
-DAMAGE = (*hdf5.DAMAGE, EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Damaged(Exception):
@@ -288,11 +281,6 @@ def require_schema(path: Path, schema: Any) -> None:
         raise UserError(
             f"{path} was written by an older lamscope ({older}); run its command again, or read it with that version."
         )
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, on one line without a full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\". ")
 
 
 def text_of(values: np.ndarray) -> np.ndarray:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .types import UserError
-from .zips import array_of
+from .zips import DAMAGE, array_of
 
 MAX_BYTES = 1 << 28  # of one condition: 32 million numbers
-# what NumPy and zipfile raise when bytes are wrong
-DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError, EOFError)
-DAMAGE += (OSError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .cellfile import DAMAGE, first_line, opened, text_of
+from .cellfile import opened, text_of
 from .hdf5 import member
 from .metrics.concentration import diffusion_index
+from .printable import first_line
 from .shards import Shard, parse
 from .types import UserError
 from .watched import watched
+from .zips import DAMAGE
 
 TENSORS = ("hr", "lr", "sr", "map")
 COLUMNS = (

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import hdf5
-from .printable import printable
+from .printable import first_line, printable
 from .types import UserError
 from .watched import watched
 
@@ -61,8 +61,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except hdf5.DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\". ")
-        raise UserError(f"'{path}' is not a readable HDF5 file: {reason}.") from error
+        raise UserError(f"'{path}' is not a readable HDF5 file: {first_line(error)}.") from error
 
 
 @watched

@@ -1,4 +1,4 @@
-"""Names from outside, as a terminal, a table and a page may show them."""
+"""Names and errors from outside, as a terminal, a table and a page may show them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def printable(text: str) -> str:
 def as_file_name(text: str) -> str:
     """A name as one part of a path: no folders, not hidden, at most 160 characters. Ordinary names stay as they are."""
     return re.sub(r"[/\\\0:]+", "_", printable(text)).lstrip(".")[:160].strip() or "_"
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, on one line without a full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\". ")

@@ -22,25 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from .cellfile import (
-    DAMAGE,
-    SCHEMA_VERSION,
-    Damaged,
-    columns_of,
-    first_line,
-    merge,
-    opened,
-    pack_part,
-    read_part,
-    text_of,
-    to_json,
-)
+from . import cellread
+from .cellfile import SCHEMA_VERSION, Damaged, columns_of, merge, pack_part, read_part, to_json
 from .durable import locked, replacing, reporting, temporary_of
-from .hdf5 import member, values
-from .rows import checked_columns, checked_provenance, checked_tensors
+from .printable import first_line
+from .rows import checked_columns
 from .scores import SCORES, score_file
 from .types import NotApplicable, UserError
-from .watched import watched
+from .zips import DAMAGE
 
 _log = logging.getLogger(__name__)
 
@@ -241,14 +230,7 @@ def read_columns(path: str | Path, partial: bool = False) -> dict[str, np.ndarra
             columns = {}
         if not path.exists() and (_parts(path).exists() or _failed(path).exists()):
             return columns
-    return _columns(path)
-
-
-@watched
-def _columns(path: str | Path) -> dict[str, np.ndarray]:
-    with opened(Path(path)) as file:
-        records = member(file, "records")
-        return checked_columns({name: text_of(values(records, name)) for name in records})
+    return cellread.columns(path)
 
 
 def _columns_so_far(path: Path, partial: bool) -> dict[str, np.ndarray]:
@@ -272,34 +254,10 @@ def read_tensors(path: str | Path, index: int, names: Iterable[str] | None = Non
     hr, sr: uint8 (H, W, 3). lr: uint8 (h, w, 3). map: float32 (windows, 3, h, w). Raises UserError when the file or the
     image is not there or fails its checksum.
     """
-    return _tensors(path, int(index), None if names is None else list(names))
-
-
-@watched
-def _tensors(path: str | Path, index: int, names: list[str] | None) -> dict[str, np.ndarray]:
-    with opened(Path(path)) as file:
-        tensors = member(file, "tensors")
-        for group in (member(tensors, name) for name in tensors):
-            rows = np.flatnonzero(values(group, "index") == index)
-            if rows.size:
-                wanted = [name for name in group if name not in ("index", "provenance")] if names is None else names
-                return checked_tensors({name: values(group, name, int(rows[0])) for name in wanted})
-    raise UserError(f"{path} has no image {index}.")
+    return cellread.tensors(path, int(index), None if names is None else list(names))
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """How a finished cell was made. When several environments computed it, `also` lists the others."""
-    first, *others = map(json.loads, _provenances(path))
+    first, *others = map(json.loads, cellread.provenances(path))
     return {**first, "also": others} if others else first
-
-
-@watched
-def _provenances(path: str | Path) -> list[str]:
-    """JSON that was looked at; as text it travels however deep it is."""
-    with opened(Path(path)) as file:
-        texts = list(text_of(values(file, "provenance")))
-        for text in texts:
-            checked_provenance(json.loads(text))
-        if not texts:
-            raise ValueError("it has no provenance")
-        return texts

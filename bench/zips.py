@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
 
+# what NumPy, zipfile and json raise when the bytes of an .npz are wrong; h5py's, of hdf5.DAMAGE, are among these
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError, EOFError)
+DAMAGE += (OSError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 MAX_MEMBERS = 100_000  # the largest network of the zoo has 5,000 tensors
 
 

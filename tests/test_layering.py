@@ -36,7 +36,7 @@ DATA = (
     "references",
 )
 SIBLINGS = {"data": DATA, "attribution": ("attribution",), "metrics": ("metrics",)}
-STORE = ("store", "cellfile", "rows", "durable", "interruption", "shards", "scores")
+STORE = ("store", "cellfile", "cellread", "rows", "durable", "interruption", "shards", "scores")
 FOREIGN = ("zips", "hdf5", "watched", "printable")  # how files that nobody vouched for are read
 TABLES = ("table", "statistics", "nested", "comparison", "reference")
 WITHOUT_TORCH = (*FOREIGN, *STORE, *TABLES, "variants", "examine", "census", "maps", "figures", "report")
