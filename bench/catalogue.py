@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from .config import Config, ModelConfig, options, own_models, read_model
+from .config import Config, ModelConfig, compose, options, read_model
 from .durable import replacing, reporting
 from .gauge import KINDS, LR, gauge
 from .report.terminal import terminal
@@ -34,9 +34,18 @@ MEASURED = [column for columns in KINDS.values() for column in columns]
 
 def models(chosen: str | None = None, own: str | None = None) -> list[ModelConfig]:
     """'edsr,mine' → these, checked; None → all of conf/model. own: a user's folder, whose networks come after those."""
-    theirs = own_models(Path(own).expanduser()) if own else {}
+    theirs = _own_models(Path(own).expanduser()) if own else {}
     names = [*options("model"), *theirs] if chosen is None else [name for name in chosen.split(",") if name]
     return [theirs[name] if name in theirs else read_model(name) for name in names]
+
+
+def _own_models(folder: Path) -> dict[str, ModelConfig]:
+    """The networks of a user's --config-dir, by the name of their YAML; one named as a network of conf/model is that
+    one, as it is for `run`. Raises UserError for a missing folder and for a YAML that the schema refuses."""
+    if not folder.is_dir():
+        raise UserError(f"There is no folder '{folder}' for --config-dir.")
+    names = sorted({file.stem for file in folder.glob("model/*.yaml")} - set(options("model")))
+    return {name: compose([f"model={name}"], folder).model for name in names}
 
 
 def facts(chosen: list[ModelConfig], folders: list[str | Path]) -> pd.DataFrame:

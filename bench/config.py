@@ -125,15 +125,6 @@ def options(group: str) -> list[str]:
     return sorted(Path(p.name).stem for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def own_models(folder: Path) -> dict[str, ModelConfig]:
-    """The networks of a user's --config-dir, by the name of their YAML; one named as a network of conf/model is that
-    one, as it is for `run`. Raises UserError for a missing folder and for a YAML that the schema refuses."""
-    if not folder.is_dir():
-        raise UserError(f"There is no folder '{folder}' for --config-dir.")
-    names = sorted({file.stem for file in folder.glob("model/*.yaml")} - set(options("model")))
-    return {name: compose([f"model={name}"], folder).model for name in names}
-
-
 def suggest(word: str, choices: list[str]) -> str:
     """' Did you mean …?' when a choice is close, else an empty string."""
     close = difflib.get_close_matches(word, choices, n=1)

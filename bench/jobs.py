@@ -13,13 +13,11 @@ from .arguments import flags_and_settings
 
 @dataclass(frozen=True)
 class Failure:
-    """A job without a result. settings: its overrides. mistake: the user can mend it; else something broke. left_out:
-    a network that nobody has trained, where a pattern asked for those that there are."""
+    """A job without a result. settings: its overrides. mistake: the user can mend it; else something broke."""
 
     settings: tuple[str, ...]
     reason: str
     mistake: bool
-    left_out: bool = False
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Jobs:
         reason = outcome.failure if outcome.mistake is None else outcome.mistake
         left_out = self.pattern and outcome.untrained
         reason = f"{dict(_pairs(settings)).get('model')} is left out: it has no weights yet." if left_out else reason
-        failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None, left_out)
+        failure = Failure(tuple(settings), " ".join(reason.split()), outcome.mistake is not None)
         known = failure.mistake and failure.reason in {one.reason for one in self.failures}
         (self.left_out if left_out else self.failures).append(failure)
         return None if known else failure

@@ -73,9 +73,8 @@ def conclude(config: Config, results: list[dict[str, Any] | None]) -> None:
     if not files:
         raise WeightsMissing("None of these networks has its weights here: name a folder with machine.weights=FOLDER.")
     records = read_records(file for found in files.values() for file in found)
-    fields = catalogue(config, [read_model(name) for name in files if _of_the_zoo(name)], measure=True).set_index(
-        "name"
-    )
+    known = [read_model(name) for name in files if _of_the_zoo(name)]
+    fields = catalogue(config, known, measure=True).set_index("name")
     rules = catalogue(config, [read_model(name) for name in ROWS]).set_index("name")["receptive_field"]
     rgb = _rows(records[records["detector"] == "rgb"], fields)
     luminance = _rows(records[records["detector"] == "y"], fields)
